@@ -20,11 +20,13 @@ from pydantic import (
     Tag,
     TypeAdapter,
     ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
 from protocol.commands import LINE_LIMIT
-from protocol.errors import InvalidInput, explain
+from protocol.errors import TAG, InvalidInput, explain
 from protocol.text import Clean, CleanLine, Matching
 from protocol.toml_file import read_toml
 
@@ -109,6 +111,16 @@ class _Tool(_Table):
     within_s: Annotated[float, Field(gt=0.0, le=20.0)] = 10.0  # of one call; an answer has 20
 
 
+def _address_or_command(value: object, read: ValidatorFunctionWrapHandler) -> object:
+    """Refuse what is neither in one sentence: pydantic tells of both."""
+    try:
+        return read(value)
+    except ValidationError:
+        raise ValueError(
+            "expected an address that begins with http:// or https://, or a command as a list"
+        ) from None
+
+
 class McpTools(_Tool):
     """The functions of an MCP server, which is reached by an address or started by a command.
 
@@ -116,7 +128,7 @@ class McpTools(_Tool):
     this product, with the variables in `env` and none of the worker's secrets.
     """
 
-    mcp: Address | Command
+    mcp: Annotated[Address | Command, WrapValidator(_address_or_command)]
     only: tuple[str, ...] = ()  # names of the functions to offer; empty: all
     headers: Variables = {}
     env: Variables = {}
@@ -150,17 +162,17 @@ def _fields(table: object) -> Mapping[str, Any]:
 
 def _kind(mind: object) -> str | None:
     kind = _fields(mind).get("kind")
-    return kind if isinstance(kind, str) else None
+    return f"{TAG}{kind}" if isinstance(kind, str) else None
 
 
 def _way(tool: object) -> str | None:
     """Return by what a tool is reached; None for a table that says neither."""
     ways = [way for way in ("mcp", "http") if way in _fields(tool)]
-    return ways[0] if len(ways) == 1 else None
+    return f"{TAG}{ways[0]}" if len(ways) == 1 else None
 
 
 Tool = Annotated[
-    Annotated[McpTools, Tag("mcp")] | Annotated[HttpFunction, Tag("http")],
+    Annotated[McpTools, Tag(f"{TAG}mcp")] | Annotated[HttpFunction, Tag(f"{TAG}http")],
     Discriminator(
         _way,
         custom_error_type="tool",
@@ -187,7 +199,7 @@ class ChatMind(_Mind):
 
 
 Mind = Annotated[
-    Annotated[LinesMind, Tag("lines")] | Annotated[ChatMind, Tag("chat")],
+    Annotated[LinesMind, Tag(f"{TAG}lines")] | Annotated[ChatMind, Tag(f"{TAG}chat")],
     Discriminator(
         _kind,
         custom_error_type="mind",

@@ -134,7 +134,8 @@ def read_persona(path: Path, model: str = "") -> Persona:
             fields["mind"] = path.stem if suits else ""
         return Persona(name=path.stem, **fields)
     except ValidationError as error:
-        raise InvalidInput(f"{path.name}: {explain(error)}") from error
+        why = explain(error, fields=[each for each in Persona.model_fields if each != "name"])
+        raise InvalidInput(f"{path.name}: {why}") from error
     except TypeError as error:
         raise InvalidInput(f"{path.name}: 'name' is the file's own name, leave it out") from error
 

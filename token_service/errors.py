@@ -4,8 +4,9 @@
 the standard's. Maps exceptions to answers; knows no route.
 """
 
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any
+from typing import Any, get_args
 
 import structlog
 from fastapi import FastAPI
@@ -18,7 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import BaseRoute, Match
 
-from protocol.errors import InvalidInput, expected
+from protocol.errors import InvalidInput, expected, place, without_results
 from token_service.problems import PROBLEMS
 from token_service.refusals import Refused, Unavailable, redis_trouble
 
@@ -133,14 +134,24 @@ def _faults(request: HTTPConnection, error: RequestValidationError) -> str:
         found = request.headers.get("Content-Type")
         given = "none was given" if found is None else f"got {found[:100]!r}"
         return f"Content-Type: {given}; expected application/json"
-    return "; ".join(map(_fault, error.errors()))[:2000]
+    faults, fields = without_results(error.errors()), _fields_of(request)
+    return "; ".join(_fault(each, fields) for each in faults)[:2000]
 
 
-def _fault(fault: dict[str, Any]) -> str:
+def _fields_of(request: HTTPConnection) -> list[str]:
+    """Return the names of the fields of the body that the request's path takes."""
+    body = getattr(request.scope.get("route"), "body_field", None)
+    kind = body and body.field_info.annotation
+    kinds = [each for each in (kind, *get_args(kind)) if isinstance(each, type)]
+    return [name for each in kinds if issubclass(each, BaseModel) for name in each.model_fields]
+
+
+def _fault(fault: Mapping[str, Any], fields: Sequence[str]) -> str:
     if fault["type"] == "json_invalid":  # its place is no field
         reason = fault["ctx"]["error"]
         return f"body: {reason} at character {fault['loc'][-1]}; expected JSON"
-    return f"{'.'.join(str(part) for part in fault['loc'][1:]) or 'body'}: {expected(fault)}"
+    choices = fields if len(fault["loc"]) == 2 else ()
+    return f"{place(fault['loc'][1:]) or 'body'}: {expected(fault, choices)}"
 
 
 def _http_error(request: HTTPConnection, error: HTTPException) -> JSONResponse:

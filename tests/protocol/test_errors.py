@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from protocol.errors import explain
 
@@ -11,7 +11,10 @@ from protocol.errors import explain
 class Dish(BaseModel):
     """A body of an API."""
 
+    model_config = ConfigDict(extra="forbid")
+
     name: str = ""
+    spices: tuple[int, ...] = Field(default=(1,), min_length=1, max_length=2)
 
 
 @pytest.mark.parametrize("read", ["validate_python", "validate_json"])
@@ -34,3 +37,24 @@ def test_a_wrong_kind_is_named_as_in_json(kind: Any, given: str, expected: str, 
         getattr(adapter, read)(value)
 
     assert explain(caught.value) == f"input{expected}"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"nmae": "x"}, "nmae='x': no such field; choices: name, spices"),
+        ({"spices": []}, "spices=[]: expected at least 1 item, got 0"),
+        ({"spices": [1, 2, 3]}, "spices=[1, 2, 3]: expected at most 2 items, got 3"),
+        (
+            {"spices": ["x"]},
+            "spices.0='x': Input should be a valid integer, unable to parse string",
+        ),
+    ],
+)
+def test_a_fault_is_told_once_in_the_words_of_json(given: object, said: str) -> None:
+    """An unknown field has the choices, a list its limit; a faulty item is no missing one."""
+    with pytest.raises(ValidationError) as caught:
+        Dish.model_validate(given)
+
+    assert explain(caught.value, fields=Dish.model_fields).startswith(said)
+    assert ";" not in explain(caught.value)

@@ -146,15 +146,15 @@ def test_any_table_is_read_or_refused(table: Any) -> None:
         ({}, 'input: expected kind = "lines" or kind = "chat"'),
         (
             {"kind": "chat", "tools": [{"url": "http://x"}]},
-            "chat.tools.0: expected either `mcp`, an address or a command, or `http`",
+            "tools.0: expected either `mcp`, an address or a command, or `http`",
         ),
         (
             {"kind": "chat", "tools": [WEATHER | {"nme": "x"}]},
-            "chat.tools.0.http.nme: Extra inputs are not permitted",
+            "tools.0.nme: no such field",
         ),
         (
             {"kind": "chat", "tools": [{"mcp": "http://x", "env": {"A": "b"}}]},
-            "chat.tools.0.mcp: `env` is for a command; a server with an address has `headers`",
+            "tools.0: `env` is for a command; a server with an address has `headers`",
         ),
     ],
 )

@@ -6,7 +6,14 @@ fields replace the catalogue's.
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
 
 from protocol.commands import LINE_LIMIT
 from protocol.personas import PERSONAS_PER_ROOM, Catalogue, Greeting, Persona
@@ -46,20 +53,29 @@ class AskedPersona(Body):
     )
 
 
+def _named(asked: object) -> object:
+    """Read a bare name as a persona's; one sentence tells what else may stand there."""
+    if isinstance(asked, str):
+        return {"name": asked}
+    if not isinstance(asked, dict | AskedPersona):
+        raise ValueError("expected a name, or an object with a name")
+    return asked
+
+
+Asked = Annotated[AskedPersona, BeforeValidator(_named, json_schema_input_type=str | AskedPersona)]
+
+
 class PersonasRequest(Body):
     """Personas, by name or as objects."""
 
     model_config = examples({"personas": ["teacher"]})
 
-    personas: tuple[str | AskedPersona, ...] = Field(min_length=1, max_length=PERSONAS_PER_ROOM)
+    personas: tuple[Asked, ...] = Field(min_length=1, max_length=PERSONAS_PER_ROOM)
 
     def chosen(self, catalogue: Catalogue) -> tuple[Persona, ...]:
         """Return the personas. Raises `InvalidInput` that names field, value and choices."""
-        return chosen_personas([_fields(each) for each in self.personas], catalogue)
-
-
-def _fields(asked: str | AskedPersona) -> str | dict[str, Any]:
-    return asked if isinstance(asked, str) else asked.model_dump(exclude_none=True)
+        asked = [each.model_dump(exclude_none=True) for each in self.personas]
+        return chosen_personas(asked, catalogue)
 
 
 class SessionRequest(Body):
@@ -73,7 +89,7 @@ class SessionRequest(Body):
     room: Named = Field(default_factory=lambda: fresh_name("room"))
     identity: Identity = Field(default_factory=lambda: fresh_name("person"))
     name: Named = "Guest"
-    personas: tuple[str | AskedPersona, ...] = Field(default=(), max_length=PERSONAS_PER_ROOM)
+    personas: tuple[Asked, ...] = Field(default=(), max_length=PERSONAS_PER_ROOM)
     wait: bool = Field(default=False, strict=True, description="Wait in line if no slots are free.")
     max_people: int | None = Field(
         default=None,
@@ -93,7 +109,8 @@ class SessionRequest(Body):
 
     def chosen(self, catalogue: Catalogue, default: str) -> tuple[Persona, ...]:
         """Return the personas. Raises `InvalidInput` that names field, value and choices."""
-        return PersonasRequest(personas=self.personas or (default,)).chosen(catalogue)
+        asked = self.personas or (AskedPersona(name=default),)
+        return PersonasRequest(personas=asked).chosen(catalogue)
 
 
 class SayRequest(Body):

@@ -72,6 +72,7 @@ def read_persona(wanted: object, catalogue: Catalogue, field: str = "persona") -
     try:
         persona = Persona.model_validate(base | fields)
     except ValidationError as error:
-        raise InvalidInput(f"{field}: {explain(error)}") from error
+        why = explain(error, fields=[each for each in Persona.model_fields if each != "examples"])
+        raise InvalidInput(f"{field}: {why}") from error
     check_mind(persona, catalogue)
     return persona

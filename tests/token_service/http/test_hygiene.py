@@ -288,3 +288,23 @@ def test_problems_are_described(settings: Settings) -> None:
 
     assert {"201", "400", "401", "403", "409", "413", "429", "503"} <= set(answers)
     assert "Problem" in json.dumps(answers["503"])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"persona": "chef"}, "persona: no such field; choices: room, identity, name, personas, "),
+        ({"personas": [7]}, "personas.0: expected a name, or an object with a name"),
+        ({"personas": [{"name": "chef", "mood": 1}]}, "personas.0.mood: no such field"),
+        ({"personas": ["chef"] * 15}, "personas: expected at most 14 items, got 15"),
+    ],
+)
+async def test_a_wrong_body_is_told_by_its_own_names(
+    settings: Settings, redis: Redis, body: dict[str, object], said: str
+) -> None:
+    """The refusal of a body names the place as it was written, and the fields that there are."""
+    async with app(settings, "127.0.0.1", "http://localhost") as http:
+        answer = await http.post("/sessions", json=body)
+
+    assert answer.json()["detail"].startswith(said)
+    assert ";" not in answer.json()["detail"].removeprefix(said)

@@ -122,7 +122,8 @@ def test_a_new_persona_gets_a_label_from_its_name() -> None:
         ),
         (
             {"persona": {"name": "chef", "mood": 1}},
-            "persona: mood=1: Extra inputs are not permitted",
+            "persona: mood=1: no such field; choices: name, label, line, voice, prompt, greeting, "
+            "sampling, mind",
         ),
         (
             {"persona": {"name": "chef", "sampling": {"text_top_k": 129}}},

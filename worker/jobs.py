@@ -43,10 +43,10 @@ class Jobs:
         self._serve = serve
         self._seal = Seal(settings)
 
-    def make_server(self, worker_id: str, on_lost: Callable[[str], None]) -> AgentServer:
+    def make_server(self, worker_id: str, on_disconnected: Callable[[str], None]) -> AgentServer:
         """Return the registration of a worker under a name of its own."""
         name = wire.agent_name(worker_id)
-        return Registration(self._settings, name, on_lost, self.answer, self.start)
+        return Registration(self._settings, name, on_disconnected, self.answer, self.start)
 
     async def answer(self, job: JobRequest) -> None:
         """Accept or refuse a job."""

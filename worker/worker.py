@@ -12,6 +12,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import structlog
 from livekit.agents import AgentServer
@@ -50,7 +51,7 @@ log = structlog.get_logger(__name__)
 LoadModel = Callable[[Settings, Callable[[str], None]], Model]
 
 MINDS_DO_NOT_HEAR = "Minds answer typed lines alone, as the words of people are not written."
-GOODBYE_S = 5  # for hosts to leave after `DRAIN_GRACE_S`
+GOODBYE_S = 5.0  # for hosts to leave after `DRAIN_GRACE_S`
 FAILED_EXIT = 70  # EX_SOFTWARE
 DESCRIPTORS = 16_384  # a room takes some twenty
 LOADING = "loading"  # the thread that loads the model
@@ -118,14 +119,18 @@ class Worker:
     async def _started(self) -> WorkerContext | None:
         """Return the parts once the model is loaded; None where a signal to stop comes first."""
         start = asyncio.create_task(self._start(), name="start")
-        stopping = asyncio.create_task(self._stopping.wait(), name="stop signal")
-        await asyncio.wait([start, stopping], return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        if start.done():
+        if await self._ends_by_itself(start):
             return start.result()
         start.cancel()
         await asyncio.wait([start])
         return None
+
+    async def _ends_by_itself(self, task: asyncio.Task[Any]) -> bool:
+        """Wait for a task; return False where a signal to stop comes before its end."""
+        stopping = asyncio.create_task(self._stopping.wait(), name="stop signal")
+        await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        return task.done()
 
     async def _start(self) -> WorkerContext:
         self._has_minds = await self.rooms.started()
@@ -188,13 +193,11 @@ class Worker:
             self.publisher,
             self.rooms.serve,
         )
-        server = jobs.make_server(self.status.worker_id, self._on_lost)
+        server = jobs.make_server(self.status.worker_id, self._on_disconnected)
         server.on("worker_registered", lambda *_: self._on_registered())
-        self._on_lost("not tried yet")
+        self._on_disconnected("not tried yet")
         serving = asyncio.create_task(server.run(), name="agent server")
-        stopping = asyncio.create_task(self._stopping.wait(), name="stop signal")
-        await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
-        if serving.done():  # it gave up connecting to LiveKit
+        if await self._ends_by_itself(serving):  # it gave up connecting to LiveKit
             error = serving.exception()
             await server.aclose()
             raise ConnectionError(f"{self.status.heartbeat.reason} ({error})") from error
@@ -207,21 +210,20 @@ class Worker:
 
     async def _drain(self, server: AgentServer) -> None:
         """Take no new job, wait `DRAIN_GRACE_S` for the hosts, then tell those left to leave."""
+        draining = asyncio.create_task(server.drain(timeout=None), name="drain")
         try:
-            await asyncio.wait_for(server.drain(timeout=None), self.settings.drain_grace_s)
+            await asyncio.wait_for(asyncio.shield(draining), self.settings.drain_grace_s)
         except TimeoutError:
             for hosting in self.hosts.all():
                 hosting.leave("the worker stops")
-            for _ in range(GOODBYE_S * 10):
-                if not self.hosts.all():
-                    break
-                await asyncio.sleep(0.1)
+            await asyncio.wait([draining], timeout=GOODBYE_S)
+            draining.cancel()  # it keeps the server from closing
 
     def _on_registered(self) -> None:
         self.status.change("ready")
         self.publisher.now()
 
-    def _on_lost(self, reason: str) -> None:
+    def _on_disconnected(self, reason: str) -> None:
         """Publish that LiveKit is away: a dispatch to this worker would be lost."""
         if not self._stopping.is_set():
             reason = f"the model is loaded, not connected to LiveKit: {reason}"

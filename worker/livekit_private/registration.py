@@ -29,13 +29,13 @@ class Registration(AgentServer):
         self,
         settings: Settings,
         agent_name: str,
-        on_lost: Callable[[str], None],
+        on_disconnected: Callable[[str], None],
         request: Callable[[JobRequest], Awaitable[None]],
         serve: Callable[[RunningJobInfo], ServedJob],
     ) -> None:
         """`request` accepts or refuses a job, `serve` begins one that LiveKit assigned.
 
-        `on_lost` gets the reason why there is no connection to LiveKit.
+        `on_disconnected` gets the reason why there is no connection to LiveKit.
         """
         self._jobs = JobPool(serve)
         super().__init__(
@@ -51,7 +51,7 @@ class Registration(AgentServer):
             http_proxy=proxy_url_for(settings.livekit_url),
             log_level=settings.log_level.upper(),
         )
-        self._on_lost = on_lost
+        self._on_disconnected = on_disconnected
         self.rtc_session(_never, agent_name=agent_name, on_request=request)
 
     @property
@@ -65,7 +65,7 @@ class Registration(AgentServer):
     async def _connection_task(self) -> None:
         """Connect again and again, and report failures (livekit-agents 1.8.9 has no event)."""
         assert self._http_session is not None
-        session = _ReportingSession(self._http_session, self._ws_url, self._on_lost)
+        session = _ReportingSession(self._http_session, self._ws_url, self._on_disconnected)
         self._http_session = cast("aiohttp.ClientSession", session)
         await super()._connection_task()
 
@@ -74,7 +74,7 @@ class Registration(AgentServer):
         try:
             await super()._run_ws(ws)
         finally:
-            self._on_lost("LiveKit closed the connection")
+            self._on_disconnected("LiveKit closed the connection")
 
 
 async def _never(_: JobContext) -> None:

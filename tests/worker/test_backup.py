@@ -436,7 +436,7 @@ async def test_a_slow_redis_loses_nothing_of_a_host_that_stops(
     async with Redis.from_url(redis_url) as redis:
         await redis.rpush("moshi:backup:slow", b"words")  # type: ignore[misc]  # as above
         monkeypatch.setattr(Pipeline, "execute", later)
-        monkeypatch.setattr(store_module, "READ_WITHIN_S", 0.1)
+        monkeypatch.setattr(store_module, "ANSWERS_WITHIN_S", 0.1)
         async with running(BackupStore(redis_url)) as store:
             store.drop("moshi:backup:slow")
             with pytest.raises(TimeoutError):

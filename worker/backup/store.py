@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 PERIOD_S = 1.0
 MOST_WAITING = 10_000  # chunks of all backups, 5 MB: 170 conversations' minutes
-READ_WITHIN_S = 1.5
+ANSWERS_WITHIN_S = 1.5
 
 WRITTEN = Counter("moshi_backup_bytes", "Bytes of backups that redis took")
 LOST = Counter("moshi_backup_lost_chunks", "Chunks of backups that redis did not take")
@@ -74,19 +74,19 @@ class BackupStore:
         Raises `TimeoutError` after a while. The writing goes on: it has other rooms' changes, too.
         """
         writing = asyncio.run_coroutine_threadsafe(self._write(), self._loop)
-        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(writing)), READ_WITHIN_S)
+        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(writing)), ANSWERS_WITHIN_S)
 
     async def answers(self) -> bool:
         """Return whether redis answers now. Any loop."""
         try:
-            return await result_from(self._loop, self._ping(), READ_WITHIN_S)
+            return await result_from(self._loop, self._ping(), ANSWERS_WITHIN_S)
         except (RedisError, TimeoutError):
             return False
 
     async def read(self, keys: Sequence[str]) -> list[bytes]:
         """Return the chunks of the first of these backups that exists. Any loop."""
         try:
-            return await result_from(self._loop, self._read(keys), READ_WITHIN_S)
+            return await result_from(self._loop, self._read(keys), ANSWERS_WITHIN_S)
         except (RedisError, TimeoutError) as error:
             log.warning("backup_not_read", error=type(error).__name__)
             return []

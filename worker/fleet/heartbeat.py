@@ -51,9 +51,9 @@ class HeartbeatPublisher:
         self._admission: JobAdmission | None = None
         self._serves: Callable[[], bool] = lambda: True
         self._now = asyncio.Event()
-        self._stopping = False
-        self._lost = False
-        self._slow = False
+        self._is_stopping = False
+        self._is_away = False  # redis did not take the last heartbeat
+        self._was_too_slow = False
         self._specs = Parsed(read_spec)  # of the hosted rooms
 
     def attach(
@@ -74,7 +74,7 @@ class HeartbeatPublisher:
 
         A worker that failed keeps its reason there for a minute: the page shows it.
         """
-        while not self._stopping:
+        while not self._is_stopping:
             await self._beat()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._now.wait(), HEARTBEAT_PERIOD_S)
@@ -83,7 +83,7 @@ class HeartbeatPublisher:
 
     def stop(self) -> None:
         """End `run`. By a flag: redis-py swallows a cancellation that comes while it connects."""
-        self._stopping = True
+        self._is_stopping = True
         self._now.set()
 
     def heartbeat(self) -> Heartbeat:
@@ -110,11 +110,11 @@ class HeartbeatPublisher:
 
     def _tell_slowness(self) -> None:
         """Log when rooms are refused because steps take too long, and when they are taken again."""
-        slow = self._engine is not None and self._engine.too_slow
-        if slow != self._slow and self._engine is not None:
-            tell = log.warning if slow else log.info
-            tell("steps_too_slow" if slow else "steps_in_time", p99_ms=self._engine.window.p99_ms())
-        self._slow = slow
+        if self._engine is None or (slow := self._engine.too_slow) == self._was_too_slow:
+            return
+        tell = log.warning if slow else log.info
+        tell("steps_too_slow" if slow else "steps_in_time", p99_ms=self._engine.window.p99_ms())
+        self._was_too_slow = slow
 
     async def _beat(self) -> None:
         self._tell_slowness()
@@ -123,13 +123,13 @@ class HeartbeatPublisher:
             await self._write(self.heartbeat(), HEARTBEAT_TTL_S)
             await self._follow_specs()
         except RedisError as error:
-            if not self._lost:
-                log.warning("redis_lost", error=type(error).__name__)
-            self._lost = True
+            if not self._is_away:
+                log.warning("redis_away", error=type(error).__name__)
+            self._is_away = True
             return
-        if self._lost:
-            log.info("redis_found")
-        self._lost = False
+        if self._is_away:
+            log.info("redis_back")
+        self._is_away = False
 
     async def _write(self, heartbeat: Heartbeat, life_s: float) -> None:
         """Write a heartbeat, and that this worker is one of all.

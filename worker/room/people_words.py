@@ -49,7 +49,7 @@ class PeopleWords:
         self._likely = likely
         self._loop = asyncio.get_running_loop()
         self._transcript = TranscriptPublisher(room, emit)
-        self._ears: dict[str, _Ear] = {}  # by identity
+        self._people: dict[str, _Person] = {}  # by identity
         self._unended: set[asyncio.Event] = set()  # one of each listening that may give words
         self._ticks = 0
         room.on("participant_disconnected", lambda participant: self._close(participant.identity))
@@ -60,22 +60,22 @@ class PeopleWords:
         frames: dict[str, Pcm] = {}
         for microphone, frame in spoken.items():
             identity = microphone.identity
-            if (ear := self._ears.get(identity)) is None:
+            if (person := self._people.get(identity)) is None:
                 self._open(microphone, frame)
-            elif ear.microphone not in spoken:  # the track was published anew
-                ear.microphone = microphone
+            elif person.microphone not in spoken:  # the track was published anew
+                person.microphone = microphone
             frames[identity] = frames[identity] + frame if identity in frames else frame
-        for identity, ear in self._ears.items():
-            ear.push(frames.get(identity))
+        for identity, person in self._people.items():
+            person.push(frames.get(identity))
 
     @property
     def is_listening(self) -> bool:
         """Whether the words of a person are written."""
-        return bool(self._ears)
+        return bool(self._people)
 
     async def aclose(self, within_s: float) -> None:
         """Stop listening; words that are not recognized within a time are lost."""
-        for identity in list(self._ears):
+        for identity in list(self._people):
             self._close(identity)
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
@@ -95,12 +95,12 @@ class PeopleWords:
         listening = self._recogniser.open(on_words, self._likely(), on_end)
         if listening is not None:
             self._unended.add(ended)
-            self._ears[microphone.identity] = _Ear(microphone, listening)
+            self._people[microphone.identity] = _Person(microphone, listening)
 
     def _close(self, identity: str) -> None:
-        ear = self._ears.pop(identity, None)
-        if ear is not None:
-            ear.listening.close()
+        person = self._people.pop(identity, None)
+        if person is not None:
+            person.listening.close()
 
     def _on_ended(self, ended: asyncio.Event) -> None:
         ended.set()
@@ -113,8 +113,8 @@ class PeopleWords:
     def _publish(self, microphone: Microphone, began_s: float, heard: HeardWords) -> None:
         update = _later_by(began_s, heard)
         ago_ms = round((self._ticks * FRAME_S - update.start_s) * 1000)
-        ear = self._ears.get(microphone.identity)
-        track_sid = (microphone if ear is None else ear.microphone).track_sid
+        person = self._people.get(microphone.identity)
+        track_sid = (microphone if person is None else person.microphone).track_sid
         speaker = Speaker(microphone.identity, track_sid)
         self._transcript.publish(speaker, replace(update, ago_ms=ago_ms))
         self._on_words(update.text)
@@ -140,7 +140,7 @@ def _later_by(began_s: float, heard: HeardWords) -> SegmentUpdate:
     )
 
 
-class _Ear:
+class _Person:
     """A person's listening, and the filter before it."""
 
     def __init__(self, microphone: Microphone, listening: Listening) -> None:

@@ -1,8 +1,8 @@
-"""Whether a process of this worker that runs has hung: of recognition, or of rooms. Pure.
+"""Whether a process of this worker hangs: that of speech recognition, or one of rooms. Pure.
 
-A process that dies closes its connection; one that hangs sends nothing any more. The recognizing
-thread sends a sign of life before each turn, and every few seconds while it has none. The usual
-patience is some fifty times what a turn takes on an idle machine.
+A process that dies closes its connection; one that hangs sends nothing more. The thread that
+recognises speech sends a sign of life before each turn, and every few seconds while there is none.
+The usual patience is some fifty times what a turn takes on an idle machine.
 """
 
 import math
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 LOOK_EVERY_S = 1.0
 PATIENCE_S = 60.0
-TIMES_SPEECH = 10.0  # of the turn that is being recognized, in addition
+TIMES_SPEECH = 10.0  # and so many times the turn that is being recognised
 
 
 class LifeSigns:
@@ -26,15 +26,15 @@ class LifeSigns:
         self._looked_s = clock()
 
     def take(self, speech_s: float) -> None:
-        """Take a sign; before the next one so much speech is recognized."""
+        """Take a sign; before the next one a turn of so much speech is recognised."""
         self._allowed_s = self._patience_s + TIMES_SPEECH * speech_s
         self._silent_s = 0.0
 
     def is_hung(self) -> bool:
         """Return whether the next sign is overdue; to be asked each `LOOK_EVERY_S`.
 
-        Of a longer pause only that counts: the worker stood still itself, as in a stopped
-        container, and the process with it.
+        A longer time between two questions counts as no more than that: this process stood still
+        itself, as in a stopped container, and the other one with it.
         """
         now_s = self._clock()
         self._silent_s += min(now_s - self._looked_s, LOOK_EVERY_S)

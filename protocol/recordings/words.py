@@ -29,7 +29,7 @@ def next_lines(segments: Iterable[bytes], *, are_first: bool) -> bytes:
 
 
 def last_line(duration_s: float) -> bytes:
-    """Return the last line, with its beginning; of a longer sound it is no shorter."""
+    """Return the last line with the line end before it; it covers that of any shorter sound."""
     return f'\n], "duration_s": {duration_s:.3f}}}\n'.encode()
 
 

@@ -44,6 +44,8 @@ class Hold(Stored):
 
 
 class RoomEntry(Stored):
+    """What is remembered of a room; every field's default says nothing."""
+
     reserved: Reservation | None = None  # until the worker's heartbeat shows the room as hosted
     more: Reservation | None = None  # for personas that were added to a hosted room
     hold: Hold | None = None

@@ -44,7 +44,7 @@ class SpecStore:
     def __init__(
         self, redis: Redis, workers: FleetReader, ttl_s: int, unclaimed_s: int | None = None
     ) -> None:
-        """Keep specs for `ttl_s`, and those that no person may come for later `unclaimed_s`."""
+        """Keep specs for `ttl_s`, those that nobody has claimed (`_life_s`) for `unclaimed_s`."""
         self._redis = redis
         self.ttl_s = ttl_s
         self._unclaimed_s = min(ttl_s, unclaimed_s or ttl_s)

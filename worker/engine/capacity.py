@@ -37,7 +37,7 @@ def longest_prompt(context_frames: int, voice_frames: int) -> int:
 
 
 def kv_frame_bytes(layers: int, dim: int, heads: int, value_bytes: int, *, int8: bool) -> int:
-    """Bytes of a frame's keys and values: `value_bytes` a number, or int8 with a scale a head."""
+    """Return a frame's bytes: numbers of `value_bytes` each, or int8 with a scale for each head."""
     return 2 * layers * (dim + SCALE_BYTES * heads if int8 else dim * value_bytes)
 
 

@@ -1,4 +1,4 @@
-"""A step's frames on their way to the event loops of their sessions. Engine thread only."""
+"""Frames that came together, on their way to the event loops of their sessions. One thread."""
 
 import asyncio
 

@@ -23,11 +23,11 @@ class HeardWords:
     """
 
     segment_id: str
-    text: str  # the whole segment so far; words may be empty where their times are not known
+    text: str  # the whole segment so far
     is_final: bool
     start_s: float
     end_s: float
-    words: tuple[WordTime, ...] = ()
+    words: tuple[WordTime, ...] = ()  # none where their times are not known
 
 
 OnWords = Callable[[HeardWords], None]

@@ -54,7 +54,7 @@ class Segments:
             self._finish_segment()
 
     def _said_in(self, index: int) -> float:
-        """Return the frame in which this frame's words were said: earlier by frames it heard."""
+        """Return the frame in which these words were said: the delay earlier, in heard frames."""
         self._heard.append(index)
         return self._heard[0] - self._delay % 1
 

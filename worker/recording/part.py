@@ -62,7 +62,7 @@ class PartWriter:
         self._thread.start()
 
     def put(self, frame: RoomFrame) -> None:
-        """Take the sound of the next tick; too many that wait end the part."""
+        """Take the sound of the next tick; the part ends where too many frames wait."""
         if self._frames.qsize() <= WAITING_MOST:
             self._frames.put(frame)
 
@@ -89,7 +89,7 @@ class PartWriter:
         try:
             self._paths[SOUND].parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with opened(SOUND, "xb") as sound:
-                fcntl.flock(sound, fcntl.LOCK_EX)  # it is being written: see uploads.py
+                fcntl.flock(sound, fcntl.LOCK_EX)  # it is being written: see sound_lock.py
                 with opened(WORDS, "w+b") as words, opened(CAPTIONS, "w+b") as captions:
                     self._write_part(sound, words, captions)
                 self.on_ended()

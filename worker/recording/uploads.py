@@ -55,7 +55,7 @@ class Uploads:
             self._running[part] = self._threads.submit(self._upload_grown, part)
 
     def finish(self, part: PartName) -> None:
-        """Upload a part that its writer holds and has ended, and delete its local files."""
+        """Upload a part that has ended and that its writer still locks; delete its local files."""
         with self._lock:
             self._due.pop(part, None)
             running = self._running.get(part)

@@ -2,8 +2,8 @@
 
 Room's event loop. The two hosts see each other's first persona in the room: its attribute
 `ATTR_HANDOVER` is "ready" on the one that stands by, then "over …" on the one that has stopped. The
-memory goes by redis (`worker/backup`). A host that is lost is no longer in the room: that counts,
-too.
+memory goes by redis (`worker/backup`). A host that is lost leaves the room, and so counts as one
+that has stopped.
 """
 
 import asyncio

@@ -65,7 +65,8 @@ class Ears:
         self._hears = hears
         self._early = early
         self._emit = emit
-        self._rings: dict[str, Ring] = {}  # this and the next two by the track's SID
+        # By the track's SID. Openings stay there once they are done.
+        self._rings: dict[str, Ring] = {}
         self._streams: dict[str, TrackStream] = {}
         self._openings: dict[str, asyncio.TimerHandle] = {}
         self._microphones: dict[str, Microphone] = {}  # people's, by the track's SID

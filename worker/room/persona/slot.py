@@ -42,10 +42,10 @@ class PersonaSlot:
         self._on_failed = on_failed
         self._loop = asyncio.get_running_loop()
         self._occupant: Occupant | None = None
-        self._takes = 0  # so often was one taken
+        self._takes = 0  # how many slots it has taken so far
         self.remembered: Remembered | None = None  # what the slot's memory began with
         self._is_hushed = self._is_to_be_hushed = False
-        self._failures, self._failed_s = 0, -math.inf  # so often, and when the last time
+        self._failures, self._failed_s = 0, -math.inf  # of slots, and when the last one failed
         self._retaking: asyncio.TimerHandle | None = None
 
     @property

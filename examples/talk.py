@@ -42,7 +42,7 @@ async def call(endpoint, persona, mouth, on_sound, on_words, on_state):
         ears[track.sid] = run.create_task(hear(track, speaker))
 
     async def read(words, speaker):
-        if speaker == room.local_participant.identity:  # what is recognized of our own question
+        if speaker == room.local_participant.identity:  # what is recognised of our own question
             return
         with contextlib.suppress(rtc.data_stream.StreamError):  # broken off in the middle
             on_words(await words.read_all())

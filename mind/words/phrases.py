@@ -1,7 +1,7 @@
 """Patterns of people's words: words in order, alternatives, and gaps. Pure.
 
 A pattern is found anywhere in a sentence: `open * sunday|sundays` in "When do you open on Sunday?".
-Case, accents, punctuation and short forms do not count, so typed text and a speech recognizer's
+Case, accents, punctuation and short forms do not count, so typed text and a speech recogniser's
 match alike. No regular expressions: any operator can write a pattern, and none can take exponential
 time.
 """

@@ -29,7 +29,7 @@ def survives_s(signs: LifeSigns, clock: Clock, step_s: float = LOOK_EVERY_S / 4)
 
 @pytest.mark.parametrize("speech_s", [0.0, 2.0, 12.0])
 def test_the_patience_grows_with_the_speech(speech_s: float) -> None:
-    """A process has `PATIENCE_S`, and `TIMES_SPEECH` times the speech that it recognizes."""
+    """A process has `PATIENCE_S`, and `TIMES_SPEECH` times the speech that it recognises."""
     clock = Clock()
     signs = LifeSigns(clock=clock)
     signs.take(speech_s)

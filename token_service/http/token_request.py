@@ -30,7 +30,7 @@ RECORDING = (
     "Whether the room is recorded: `ask`, people with the attribute `record_consent` of `true`; "
     "`told`, all people. Else missing or null."
 )
-TRANSCRIBE = "Whether people's words are recognized and written. The room's first request decides."
+TRANSCRIBE = "Whether people's words are recognised and written. The room's first request decides."
 
 
 def _at_most(limit: int) -> AfterValidator:

@@ -36,9 +36,9 @@ class Progress:
 
 
 class Alive(NamedTuple):
-    """A sign of life of the thread that recognizes, recognition → worker."""
+    """A sign of life of the thread that recognises, recognition → worker."""
 
-    speech_s: float  # that it recognizes before the next sign
+    speech_s: float  # that it recognises before the next sign
 
 
 class Heard(NamedTuple):
@@ -49,7 +49,7 @@ class Heard(NamedTuple):
 
 
 class Dropped(NamedTuple):
-    """Speech that was not recognized for want of time, recognition → worker."""
+    """Speech that was not recognised for want of time, recognition → worker."""
 
     speech_s: float
 

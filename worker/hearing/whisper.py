@@ -50,9 +50,9 @@ SESSION_NICENESS = 10  # below LiveKit, too: at 0 six voices beside it took half
 ENVIRONMENT = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 DROPPED_S = Counter(
-    "moshi_unwritten_speech_seconds", "Sound of people that was not recognized for want of time"
+    "moshi_unwritten_speech_seconds", "Sound of people that was not recognised for want of time"
 )
-SEGMENTS = Counter("moshi_people_segments", "Segments of people's words that were recognized")
+SEGMENTS = Counter("moshi_people_segments", "Segments of people's words that were recognised")
 
 
 class Whisper:

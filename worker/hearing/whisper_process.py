@@ -2,7 +2,7 @@
 
 A process of its own, at a lower priority: a thread of the worker would hold the interpreter
 lock, and at a low priority it would hold it for long, while rooms and engine wait for it. One
-thread reads the sound and cuts it into turns, which costs little; the main thread recognizes one
+thread reads the sound and cuts it into turns, which costs little; the main thread recognises one
 turn after another with Whisper. Started by `worker.hearing.whisper`; ends when the worker does.
 """
 
@@ -64,7 +64,7 @@ class Waiting(NamedTuple):
 
 
 class RecognitionProcess:
-    """Takes sound from the worker and recognizes turn after turn."""
+    """Takes sound from the worker and recognises turn after turn."""
 
     def __init__(self, connection: "Connection[ToWorker, FromWorker]") -> None:
         self._connection = connection

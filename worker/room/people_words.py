@@ -74,7 +74,7 @@ class PeopleWords:
         return bool(self._people)
 
     async def aclose(self, within_s: float) -> None:
-        """Stop listening; words that are not recognized within a time are lost."""
+        """Stop listening; words that are not recognised within a time are lost."""
         for identity in list(self._people):
             self._close(identity)
         with suppress(TimeoutError):

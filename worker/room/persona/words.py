@@ -29,7 +29,7 @@ class SegmentUpdate:
     start_s: float
     end_s: float  # equal to `start_s` until the segment is final
     is_final: bool = False
-    ago_ms: int = 0  # since a person began to say it: words are recognized later
+    ago_ms: int = 0  # since a person began to say it: words are recognised later
     words: tuple[WordTime, ...] = ()  # of a person
 
 

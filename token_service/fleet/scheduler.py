@@ -22,7 +22,7 @@ REMEMBERED_S = 300.0  # a stranger's hold; else one address could hold the same 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of a room without a host. `spec` is its spec from now on."""
+    """A decision on a room without a host. `spec` is its spec from now on."""
 
     spec: RoomSpec
     last: Became | None = None  # how the last dispatch ended; None: there was none to handle

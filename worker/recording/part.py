@@ -30,6 +30,7 @@ WRITE_EVERY_S = 0.5
 WAITING_MOST = 750  # frames: a disk that is a minute behind does not catch up
 TOO_SLOW = "the disk is too slow"
 DELETED = "its files were deleted"
+NO_THREAD = "the machine allows no further thread"
 
 
 class PartWriter:
@@ -59,7 +60,10 @@ class PartWriter:
 
     def start(self) -> None:
         """Start the thread, which makes the files."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._fail(OSError(None, NO_THREAD))
 
     def put(self, frame: RoomFrame) -> None:
         """Take the sound of the next tick; the part ends where too many frames wait."""

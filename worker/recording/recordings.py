@@ -59,9 +59,8 @@ class Recordings:
             part.on_written = partial(uploads.grown, name)
             part.on_ended = partial(uploads.finish, name)
         with self._lock:
-            self._parts = [each for each in self._parts if each.is_open()]
             part.start()
-            self._parts.append(part)
+            self._parts = [each for each in (*self._parts, part) if each.is_open()]
         return part
 
     async def run(self) -> None:

@@ -14,11 +14,13 @@ import numpy as np
 import pytest
 
 from protocol.recordings.names import PartName, new_part
+from tests.conftest import SettingsFor
 from tests.worker.recording.listening import channels, found_at_s
 from worker.engine.arrays import Pcm
 from worker.recording import part as part_module
 from worker.recording.mix import RoomFrame
 from worker.recording.part import PartWriter
+from worker.recording.recordings import Recordings
 from worker.recording.transcript import Segment
 
 NAME = new_part("anyone", "5e55", 1, 1_800_000_000.0)
@@ -151,6 +153,24 @@ def test_a_full_disk_ends_the_part(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         part.put(RoomFrame((), (noise(1, 1, 24_000),)))
         until(lambda: bool(outcome.reasons))
     assert outcome.reasons == ["No space left on device"]
+
+
+def test_a_machine_without_a_further_thread_ends_the_part_alone(
+    tmp_path: Path, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part for which there is no thread ends with that reason, and its room goes on."""
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    reasons: list[str] = []
+    recordings = Recordings(settings_for(record_dir=tmp_path))
+    part = recordings.open(NAME, {"session": "5e55"}, lambda: None, reasons.append)
+    part.close()
+    recordings.close()
+
+    assert reasons == ["the machine allows no further thread"]
 
 
 def test_a_recording_that_is_deleted_as_it_ends_stays_deleted(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ Pattern = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
     Matching(PATTERN, "words, with | between alternatives and * for any words"),
 ]
-Command = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+CommandLine = Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 # `$NAME` in a value stands for the environment variable NAME of the worker.
 VariableName = Annotated[str, Matching(r"[A-Za-z0-9_-]+", "letters, digits, _ and -")]
 Variables = Mapping[VariableName, str]
@@ -128,7 +128,7 @@ class McpTools(_Tool):
     this product, with the variables in `env` and none of the worker's secrets.
     """
 
-    mcp: Annotated[Address | Command, WrapValidator(_address_or_command)]
+    mcp: Annotated[Address | CommandLine, WrapValidator(_address_or_command)]
     only: tuple[str, ...] = ()  # names of the functions to offer; empty: all
     headers: Variables = {}
     env: Variables = {}

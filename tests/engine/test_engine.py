@@ -365,7 +365,7 @@ def test_a_few_slow_steps_do_not_make_the_engine_too_slow() -> None:
 
 @pytest.mark.parametrize("fails", ["join 1", "hush 1 True", "work for 1"])
 def test_a_failure_for_one_slot_ends_only_its_session(fails: str) -> None:
-    """A session whose join, command or work fails is told and its slot freed; others go on."""
+    """A session whose join, order or work fails is told and its slot freed; others go on."""
     got, lost = list[SlotFrame](), list[str]()
     with Running() as running:
         running.step.fails = fails
@@ -415,12 +415,12 @@ def test_commands_reach_only_their_own_session() -> None:
         running.engine.say(old, "hello", lambda whole: None)
         running.engine.drop_lines(old)
         running.engine.forget(old)
-        wait_until(lambda: len(running.step.calls) == 5, "the commands")
+        wait_until(lambda: len(running.step.calls) == 5, "the orders")
         running.engine.leave(old)
         running.engine.join(PERSONA, into([]))
         running.engine.hush(old, False)
         wait_until(lambda: len(running.step.calls) == 7, "the next join")
 
-    commands = ["hush 0 True", "say 0 hello", "drop_lines 0", "forget 0"]
-    assert running.step.calls[1:5] == commands
+    orders = ["hush 0 True", "say 0 hello", "drop_lines 0", "forget 0"]
+    assert running.step.calls[1:5] == orders
     assert running.step.calls[5:] == ["leave 0", "join 0"]

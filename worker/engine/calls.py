@@ -1,4 +1,4 @@
-"""What other threads ask of the engine between two steps: joins, leaves and commands.
+"""What other threads ask of the engine between two steps: joins, leaves and orders.
 
 Pure. The engine holds its lock around every call.
 """
@@ -11,7 +11,7 @@ from worker.engine.slots import Occupant
 
 JOINS_AT_A_TIME = 4  # between two steps; each is a few writes to the device
 
-Command = tuple[Occupant, Callable[[BatchedStep], None]]
+Order = tuple[Occupant, Callable[[BatchedStep], None]]
 
 
 @dataclass(slots=True)
@@ -20,26 +20,26 @@ class Calls:
 
     joining: list[Occupant] = field(default_factory=list[Occupant])
     leaving: list[Occupant] = field(default_factory=list[Occupant])
-    commands: list[Command] = field(default_factory=list[Command])
+    orders: list[Order] = field(default_factory=list[Order])
 
     def __bool__(self) -> bool:
-        return bool(self.joining or self.leaving or self.commands)
+        return bool(self.joining or self.leaving or self.orders)
 
     def are_due(self, *, joins: bool) -> bool:
         """Whether `take` would take any."""
         if self.leaving or (joins and self.joining):
             return True
-        return any(occupant not in self.joining for occupant, _ in self.commands)
+        return any(occupant not in self.joining for occupant, _ in self.orders)
 
     def take(self, *, joins: bool = True) -> "Calls":
-        """Take all but joins beyond `JOINS_AT_A_TIME`, or all joins, and the commands for these."""
+        """Take all but joins beyond `JOINS_AT_A_TIME`, or all joins, and the orders for these."""
         most = JOINS_AT_A_TIME if joins else 0
         later = set(self.joining[most:])
         taken = Calls(
             self.joining[:most],
             self.leaving,
-            [each for each in self.commands if each[0] not in later],
+            [each for each in self.orders if each[0] not in later],
         )
         self.joining, self.leaving = self.joining[most:], []
-        self.commands = [each for each in self.commands if each[0] in later]
+        self.orders = [each for each in self.orders if each[0] in later]
         return taken

@@ -2,7 +2,7 @@
 
 In: `push` from any thread puts a frame into a bounded inbox. Out: `deliver` is called once per
 frame, on the session's event loop.
-The loop is gather → step → deliver → joins, leaves and commands → background work. A step begins
+The loop is gather → step → deliver → joins, leaves and orders → background work. A step begins
 as `timing/tick.py` says; no lock is held during a step.
 """
 
@@ -144,30 +144,30 @@ class Engine:
 
         `done` is called on the engine thread once its memory is there.
         """
-        self._command(occupant, lambda step: step.catch_up(occupant.slot, more, done))
+        self._order(occupant, lambda step: step.catch_up(occupant.slot, more, done))
 
     def hush(self, occupant: Occupant, on: bool) -> None:
         """Force silence on a slot, or end it; the slot goes on listening. Any thread."""
-        self._command(occupant, lambda step: step.hush(occupant.slot, on))
+        self._order(occupant, lambda step: step.hush(occupant.slot, on))
 
     def say(self, occupant: Occupant, text: str, done: Done) -> None:
         """Say a line; `done` is called on the engine thread with how it ended. Any thread."""
-        self._command(occupant, lambda step: step.say(occupant.slot, text, done))
+        self._order(occupant, lambda step: step.say(occupant.slot, text, done))
 
     def drop_lines(self, occupant: Occupant, *, unless_begun: bool = False) -> None:
         """Drop every line not yet said; with `unless_begun`, not yet begun. Any thread."""
-        self._command(
+        self._order(
             occupant, lambda step: step.drop_lines(occupant.slot, unless_begun=unless_begun)
         )
 
     def forget(self, occupant: Occupant) -> None:
         """Empty a slot's memory but for its prompt. Any thread."""
-        self._command(occupant, lambda step: step.forget(occupant.slot))
+        self._order(occupant, lambda step: step.forget(occupant.slot))
 
-    def _command(self, occupant: Occupant, command: Callable[[BatchedStep], None]) -> None:
+    def _order(self, occupant: Occupant, order: Callable[[BatchedStep], None]) -> None:
         with self._wake:
             if self._slots.holds(occupant):
-                self._calls.commands.append((occupant, command))
+                self._calls.orders.append((occupant, order))
                 self._wake.notify()
 
     def _run(self) -> None:
@@ -261,10 +261,10 @@ class Engine:
             self._joined.add(occupant)
             with self._failing_alone(occupant):
                 self.model.step.join(occupant.slot, occupant.persona, occupant.remembered)
-        for occupant, command in calls.commands:
+        for occupant, order in calls.orders:
             if self._slots.holds(occupant):
                 with self._failing_alone(occupant):
-                    command(self.model.step)
+                    order(self.model.step)
 
     def _answer(self, rows: list[Row]) -> None:
         begun_s = time.monotonic()

@@ -34,10 +34,11 @@ class Unavailable(Refused):
 
 
 class LiveKitAway(Unavailable):
-    """LiveKit does not answer, refuses this service's key, or fails."""
+    """LiveKit does not answer, refuses our key, or fails; `said` is for the log alone."""
 
-    def __init__(self, sentence: str = "LiveKit does not answer.") -> None:
+    def __init__(self, sentence: str = "LiveKit does not answer.", said: str = "") -> None:
         super().__init__("livekit_away", sentence, AWAY_RETRY_S)
+        self.said = said
 
 
 class SpecUnreadable(Unavailable):

@@ -40,7 +40,8 @@ async def _answer(asked: Awaitable[T]) -> T | None:
     except api.ServerError as error:
         if error.code == api.ServerErrorCode.NOT_FOUND:
             return None
-        raise LiveKitAway(f"LiveKit answered with the error {error.code!r}.") from error
+        sentence = f"LiveKit answered with the error {error.code!r}."
+        raise LiveKitAway(sentence, said=error.message) from error
     except (TimeoutError, aiohttp.ClientError) as error:
         raise LiveKitAway from error
 

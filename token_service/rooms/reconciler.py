@@ -77,7 +77,7 @@ class Reconciler:
                 was_away = False
             except (RedisError, Unavailable) as error:
                 if not was_away:
-                    log.warning("sweep_waits", reason=str(error))
+                    log.warning("sweep_waits", reason=str(error), livekit=_said(error))
                 was_away = True
             except Exception:
                 log.exception("sweep_failed")
@@ -143,9 +143,9 @@ class Reconciler:
         try:
             await see_to(room)
         except (LiveKitAway, SpecUnreadable) as trouble:
-            reason = str(trouble)
+            reason, said = str(trouble), _said(trouble)
             if self.troubles.get(room) != reason:
-                log.warning("room_not_seen_to", room=room, reason=reason)
+                log.warning("room_not_seen_to", room=room, reason=reason, livekit=said)
             self.troubles[room] = reason
         else:
             self.troubles.pop(room, None)
@@ -287,3 +287,8 @@ def _log_lost_host(spec: RoomSpec, decided: Decision) -> None:
     if decided.breaker_open_s:
         metrics.BREAKERS.inc()
         log.warning("worker_breaker_opened", worker=spec.worker, seconds=decided.breaker_open_s)
+
+
+def _said(error: Exception) -> str:
+    """Return LiveKit's own words about an error, or nothing."""
+    return error.said if isinstance(error, LiveKitAway) else ""

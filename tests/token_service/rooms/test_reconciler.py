@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 from livekit import api
+from livekit.api.room_service import RoomService
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from harness.servers import LiveKit
 from protocol.config.settings import Settings
@@ -350,3 +352,21 @@ async def test_a_room_with_revoked_tokens_that_fails_delays_no_other(
         await replace(service.reconciler, rooms=rooms, tokens=tokens).sweep()
 
         assert len(await dispatched(livekit, other)) == 1
+
+
+async def test_the_log_has_livekits_own_words_of_an_error(
+    replica: Reconciler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reason that LiveKit gives for an error is in the log's field `livekit`."""
+    stopping = asyncio.Event()
+
+    async def fail(*_: object) -> None:
+        stopping.set()
+        raise api.ServerError("unavailable", "dial tcp: connection refused", status=503)
+
+    monkeypatch.setattr(RoomService, "list_rooms", fail)
+    with capture_logs() as logged:
+        await replica.run(stopping)
+
+    waits = [line for line in logged if line["event"] == "sweep_waits"]
+    assert {line["livekit"] for line in waits} == {"dial tcp: connection refused"}

@@ -49,7 +49,6 @@ class Registration(AgentServer):
             host="127.0.0.1",
             port=0,  # of livekit-agents' own health endpoint; ours is `worker.fleet.health`
             http_proxy=proxy_url_for(settings.livekit_url),
-            log_level=settings.log_level.upper(),
         )
         self._on_disconnected = on_disconnected
         self.rtc_session(_never, agent_name=agent_name, on_request=request)

@@ -71,6 +71,15 @@ async def reason(settings: Settings) -> str:
     return outcome.reasons[0]
 
 
+@pytest.mark.parametrize("level", ["debug", "warning", "error"])
+async def test_a_worker_registers_at_every_log_level(
+    livekit: LiveKit, settings_for: SettingsFor, level: str
+) -> None:
+    """`LOG_LEVEL=warning` ended the worker: livekit-agents has another name for it."""
+    async with registering(settings_for(livekit=livekit, log_level=level)) as outcome:
+        await eventually(lambda: outcome.registered, "it is registered")
+
+
 async def test_livekit_on_this_machine_is_reached_past_every_proxy(
     livekit: LiveKit, settings_for: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:

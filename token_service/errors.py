@@ -12,7 +12,7 @@ import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.requests import HTTPConnection
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel
 from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
@@ -106,7 +106,7 @@ def answer_problems(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer_to)
 
 
-async def answer_to(request: HTTPConnection, error: Exception) -> JSONResponse:
+async def answer_to(request: HTTPConnection, error: Exception) -> Response:
     """Return the problem for an exception. For unknown ones the framework logs a traceback."""
     if isinstance(error, RedisError):
         log.warning("redis_error", kind=type(error).__name__, said=str(error))
@@ -154,9 +154,11 @@ def _fault(fault: Mapping[str, Any], fields: Sequence[str]) -> str:
     return f"{place(fault['loc'][1:]) or 'body'}: {expected(fault, choices)}"
 
 
-def _http_error(request: HTTPConnection, error: HTTPException) -> JSONResponse:
+def _http_error(request: HTTPConnection, error: HTTPException) -> Response:
     """Answer the framework's own refusals: unknown paths, wrong methods, bodies too long."""
     status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.NO_CONTENT:
+        return Response(status_code=status)
     headers = dict(error.headers or {})
     if status is HTTPStatus.BAD_REQUEST and error.detail == UNREADABLE:
         sentence = "body: expected JSON in UTF-8, with numbers of at most 4300 digits"

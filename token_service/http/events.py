@@ -6,9 +6,10 @@ sends a comment every 15 s to keep the connection open. The stream ends with the
 
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, HTTPException, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from redis.exceptions import RedisError
 
@@ -26,20 +27,34 @@ RETRY_MS = 1000
 FOLLOW = "`false`: the stream ends after the stored events."
 
 
+LastEventId = Annotated[str, Header(), EVENT_ID]
+ALL_SENT = "The session has ended, and every event of it was sent: do not come back."
+
+
 async def _followed(
-    session_id: str, service: OpenService, caller: Observer
+    session_id: str, service: OpenService, caller: Observer, last_event_id: LastEventId = "0"
 ) -> AsyncGenerator[RoomSpec]:
-    """Find the session and count the stream before the answer begins, so that it can be refused."""
+    """Find the session and count the stream before the answer begins, so that it can be refused.
+
+    Whoever has all events of an ended session gets 204, as a browser's EventSource connects again
+    each second until then.
+    """
     spec = await service.sessions.find(session_id, caller)
+    if spec.ended and await service.events.all_sent(spec.room, last_event_id):
+        raise HTTPException(HTTPStatus.NO_CONTENT)
     with service.followed(caller):
         yield spec
 
 
-@router.get("/events", response_class=EventSourceResponse, responses=REFUSALS)
+@router.get(
+    "/events",
+    response_class=EventSourceResponse,
+    responses=REFUSALS | {204: {"description": ALL_SENT}},
+)
 async def follow_events(
     spec: Annotated[RoomSpec, Depends(_followed)],
     service: OpenService,
-    last_event_id: Annotated[str, Header(), EVENT_ID] = "0",
+    last_event_id: LastEventId = "0",
     follow: Annotated[bool, Query(description=FOLLOW)] = True,
 ) -> AsyncGenerator[ServerSentEvent]:
     """Follow a session: states, transcripts, turns, the floor, people, warnings, and its end.

@@ -17,6 +17,7 @@ from protocol.events import (
     EVENT_FIELD,
     EVENTS_KEPT,
     EVENTS_TTL_S,
+    EndedEvent,
     Event,
     TurnEvent,
     WaitingEvent,
@@ -77,6 +78,12 @@ class EventStore:
 
     async def so_far(self, room: str) -> list[Event]:
         return [stored.event for stored in await self.stored(room)]
+
+    async def all_sent(self, room: str, after: str) -> bool:
+        """Return whether `ended` is stored, and nothing after this id."""
+        stored = await self.stored(room)
+        ended = [each for each in stored if isinstance(each.event, EndedEvent)]
+        return bool(ended) and stored[-1].id == after
 
     async def turns(self, room: str) -> list[TurnEvent]:
         return [each for each in await self.so_far(room) if isinstance(each, TurnEvent)]

@@ -125,6 +125,20 @@ async def test_ended_is_the_last_event(server: httpx.AsyncClient, session: dict[
     assert live == later == ["ended", "the stream has ended"]
 
 
+async def test_who_has_all_events_of_an_ended_session_is_told_to_stay_away(
+    server: httpx.AsyncClient, session: dict[str, Any]
+) -> None:
+    """After `ended` a client that returns gets 204: a browser's EventSource would come for ever."""
+    path = f"/sessions/{session['id']}"
+    await server.delete(path)
+    async with server.stream("GET", f"{path}/events") as answer:
+        last = await Stream(answer).next()
+    again = await server.get(f"{path}/events", headers={"Last-Event-ID": last["id"]})
+
+    assert last["event"] == "ended"
+    assert (again.status_code, again.content) == (204, b"")
+
+
 async def test_words_that_come_after_the_end_are_sent_before_it(
     server: httpx.AsyncClient, redis: Redis, session: dict[str, Any]
 ) -> None:

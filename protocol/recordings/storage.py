@@ -164,7 +164,9 @@ def open_storage(settings: Settings) -> RecordingStorage:
         assert folder is not None, "asked only where `may_record`"
         return RecordingStorage(LocalStore(folder, mkdir=True, automatic_cleanup=True))
     except (BaseError, OSError, ValueError) as error:
-        place = "RECORD_S3_BUCKET" if settings.record_s3_bucket else "RECORD_DIR"
+        place = "RECORD_S3_BUCKET"
+        if not settings.record_s3_bucket:
+            place = f"RECORD_DIR={str(settings.record_dir)!r}: expected a folder to write to"
         raise InvalidInput(f"{place}: {error!s:.300}") from error
 
 

@@ -20,7 +20,12 @@ def persona_of(spec: RoomSpec, persona_id: str | None) -> PersonaSpec:
             return persona
     choices = ", ".join(persona.id for persona in spec.personas)
     code, status = "persona_unknown", HTTPStatus.NOT_FOUND
-    raise Refused(status, code, f"persona_id={persona_id!r:.80}: choices: {choices}")
+    given = (
+        "persona_id: one of several is meant;"
+        if persona_id is None
+        else f"persona_id={persona_id!r:.80}:"
+    )
+    raise Refused(status, code, f"{given} choices: {choices}")
 
 
 def with_more(spec: RoomSpec, newcomers: tuple[PersonaSpec, ...]) -> RoomSpec:

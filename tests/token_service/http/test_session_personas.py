@@ -236,6 +236,8 @@ async def test_a_line_needs_a_speaker(live: Live) -> None:
     clear = await session.post("say", text="Hello.")
 
     assert (unnamed.status_code, unnamed.json()["error"]) == (404, "persona_unknown")
+    ids = f"{session.chef}, {session.teacher}"
+    assert unnamed.json()["detail"] == f"persona_id: one of several is meant; choices: {ids}"
     assert (clear.status_code, clear.json()["persona_id"]) == (202, session.teacher)
 
 

@@ -1,5 +1,6 @@
 """Stored recordings, in a folder and in a bucket: listed, read, uploaded, deleted in time."""
 
+import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,8 +259,10 @@ def test_a_storage_that_cannot_be_used_is_reported(
 ) -> None:
     """A folder that cannot be made fails at the start, an unreachable bucket at each call."""
     (tmp_path / "file").touch()
-    with pytest.raises(InvalidInput, match=r"^RECORD_DIR: "):
-        open_storage(settings_for(record_dir=tmp_path / "file" / "recordings"))
+    folder = tmp_path / "file" / "recordings"
+    said = re.escape(f"RECORD_DIR={str(folder)!r}: expected a folder to write to: ")
+    with pytest.raises(InvalidInput, match=f"^{said}"):
+        open_storage(settings_for(record_dir=folder))
     away = open_storage(
         settings_for(record_s3_bucket="calls", record_s3_endpoint="http://127.0.0.1:9")
     )

@@ -19,6 +19,7 @@ from protocol.room_spec import RoomSpec
 from worker.backup.store import BackupStore
 from worker.frames import FRAME_S
 from worker.grid import wait_for_tick
+from worker.livekit_private.attributes import set_attributes
 from worker.room.personas import RoomPersonas
 from worker.sound.ears import Ears
 
@@ -182,4 +183,4 @@ async def _keep_silence(personas: RoomPersonas, ears: Ears) -> None:
 
 async def _tell(room: rtc.Room, told: str) -> None:
     async with asyncio.timeout(TELL_WITHIN_S):
-        await room.local_participant.set_attributes({wire.ATTR_HANDOVER: told})
+        await set_attributes(room, {wire.ATTR_HANDOVER: told})

@@ -22,6 +22,7 @@ from protocol.room_spec import PersonaSpec, RoomSpec
 from worker.backup.backup import RoomBackup
 from worker.engine.arrays import Pcm
 from worker.engine.slots import Full
+from worker.livekit_private.attributes import set_attributes
 from worker.room.context import HostContext
 from worker.room.floor import FloorRules
 from worker.room.persona.lines import Line
@@ -259,9 +260,8 @@ class RoomPersonas:
         elif self._present:
             # The job's participant stays; frontends take it for the worker of another agent.
             other = self.present[0].identity
-            await self._job_room.local_participant.set_attributes(
-                {wire.ATTR_ON_BEHALF: other, wire.ATTR_PERSONA_ID: ""}
-            )
+            changes = {wire.ATTR_ON_BEHALF: other, wire.ATTR_PERSONA_ID: ""}
+            await set_attributes(self._job_room, changes)
         self._context.reports.changed()
 
     async def _remove_disconnected(self, persona: RoomPersona) -> None:

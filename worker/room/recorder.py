@@ -19,6 +19,7 @@ from protocol.recordings.names import new_part
 from protocol.room_spec import RoomSpec
 from worker.engine.arrays import Pcm
 from worker.frames import FRAME_S
+from worker.livekit_private.attributes import set_attributes
 from worker.loops import call_on_loop
 from worker.recording.mix import RoomFrame
 from worker.recording.part import PartWriter
@@ -180,7 +181,7 @@ class Recorder:
 
     async def _show(self, is_on: bool) -> None:
         value = "true" if is_on else ""
-        await self._room.local_participant.set_attributes({wire.ATTR_RECORDING: value})
+        await set_attributes(self._room, {wire.ATTR_RECORDING: value})
 
     def _emit_change(self, change: str, detail: str = "") -> None:
         fields = {"at_s": time.time(), "change": change, "part": self._name.part, "detail": detail}

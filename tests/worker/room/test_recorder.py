@@ -61,7 +61,10 @@ class Scene:
 
         recordings: Any = SimpleNamespace(consent=consent, open=opened)
         local = SimpleNamespace(set_attributes=self._show)
-        room: Any = SimpleNamespace(remote_participants=self.people, local_participant=local)
+        events = dict.fromkeys(("on", "off"), lambda *_: None)
+        room: Any = SimpleNamespace(
+            remote_participants=self.people, local_participant=local, **events
+        )
         self.recorder = Recorder(room, SPEC, recordings, self.events.append)
 
     async def _show(self, attributes: dict[str, str]) -> None:

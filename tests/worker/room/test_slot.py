@@ -140,7 +140,8 @@ def in_a_slot(attributes: dict[str, str]) -> tuple[RoomPersona, Any, Any]:
         attributes.update(changed)
 
     participant = SimpleNamespace(identity="agent-chef", set_attributes=set_attributes)
-    room: Any = SimpleNamespace(local_participant=participant, isconnected=lambda: False)
+    events = dict.fromkeys(("on", "off"), lambda *_: None)
+    room: Any = SimpleNamespace(local_participant=participant, isconnected=lambda: False, **events)
     engine: Any = SimpleNamespace(
         facts=FACTS, join=join, hush=lambda *_: None, leave=lambda *_: None
     )

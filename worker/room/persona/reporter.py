@@ -18,6 +18,7 @@ from protocol.events import (
     WarningEvent,
 )
 from protocol.room_spec import PersonaSpec
+from worker.livekit_private.attributes import set_attributes
 from worker.metrics import TURN_S
 from worker.room.persona.lines import Line
 from worker.room.persona.transcript import Speaker, TranscriptPublisher
@@ -57,13 +58,8 @@ class PersonaReporter:
         """Report that this participant is the persona now, and listens."""
         self._emit(StateEvent(**self._common_fields(), state="listening"))
         async with self._attributes_lock:
-            await self._participant.set_attributes(
-                {
-                    wire.ATTR_ON_BEHALF: "",
-                    wire.ATTR_HANDOVER: "",
-                    wire.ATTR_AGENT_STATE: "listening",
-                }
-            )
+            changes = {wire.ATTR_ON_BEHALF: "", wire.ATTR_HANDOVER: ""}
+            await set_attributes(self._room, changes | {wire.ATTR_AGENT_STATE: "listening"})
 
     async def report_floor(self, has_floor: bool) -> None:
         """Report that the persona got or lost the floor."""
@@ -112,4 +108,4 @@ class PersonaReporter:
 
     async def _set_attribute(self, name: str, value: str) -> None:
         async with self._attributes_lock:
-            await self._participant.set_attributes({name: value})
+            await set_attributes(self._room, {name: value})

@@ -22,6 +22,7 @@ from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
 from worker.backup.backup import RoomBackup
 from worker.grid import wait_for_tick
+from worker.livekit_private.connecting import connect
 from worker.livekit_private.incoming import accepting_early_sound
 from worker.loops import call_on_loop
 from worker.room.background_tasks import BackgroundTasks
@@ -33,7 +34,6 @@ from worker.room.job import SESSION_ENDED, RoomJob
 from worker.room.mind_connection import MindConnection
 from worker.room.people import RoomPeople
 from worker.room.people_words import LAST_WORDS_S, PeopleWords
-from worker.room.persona.participant import CONNECTION
 from worker.room.personas import RoomPersonas
 from worker.room.recorder import Recorder
 from worker.sound.activity import PeopleSpeech
@@ -86,7 +86,7 @@ class Host:
     async def run(self) -> Outcome:
         """Join, serve, leave. An error ends this host alone, after a message to the people."""
         try:
-            await self._room.connect(self._job.url, self._job.token, CONNECTION)
+            await connect(self._room, self._job.url, self._job.token)
             self._chat = Chat(
                 self._room, self._on_typed_line, self._remove_participant, self._early.streams
             )

@@ -15,6 +15,7 @@ import structlog
 from protocol.commands import Answer, Command
 from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
+from worker.livekit_private.connecting import late_closed
 from worker.room.context import HostContext
 from worker.room.host import Host
 from worker.room.job import RoomJob
@@ -50,8 +51,7 @@ class HostThreads:
             threading.Thread(target=run, name=f"room {job.id}", daemon=True).start()
         except RuntimeError:  # the machine allows no further thread
             log.exception("host_failed", room=job.spec.room)
-            del self._jobs[job.id]
-            self._on_ended(job.id, "failed")
+            self._end(job.id, "failed")
 
     def leave(self, job_id: str, reason: str) -> None:
         """Have a host leave."""
@@ -81,16 +81,22 @@ class HostThreads:
         return None if running is None else running.host
 
     def _run(self, job: RoomJob, running: _Running) -> None:
-        outcome: Outcome = "failed"
         try:
-            outcome = asyncio.run(self._serve(job, running))
+            asyncio.run(self._serve(job, running))
         except Exception:
             log.exception("host_failed", room=job.spec.room)
         finally:
-            del self._jobs[job.id]
-            self._on_ended(job.id, outcome)
+            self._end(job.id, "failed")  # unless it is told how it ended
 
-    async def _serve(self, job: RoomJob, running: _Running) -> Outcome:
+    async def _serve(self, job: RoomJob, running: _Running) -> None:
+        self._end(job.id, await self._host_room(job, running))
+        await late_closed()
+
+    def _end(self, job_id: str, outcome: Outcome) -> None:
+        if self._jobs.pop(job_id, None) is not None:
+            self._on_ended(job_id, outcome)
+
+    async def _host_room(self, job: RoomJob, running: _Running) -> Outcome:
         spec = job.spec
         with (
             structlog.contextvars.bound_contextvars(room=spec.room, generation=spec.generation),

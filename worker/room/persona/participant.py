@@ -11,12 +11,11 @@ from protocol import wire
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.room_spec import PersonaSpec, RoomSpec
+from worker.livekit_private import connecting
 from worker.livekit_private.incoming import accepts_no_messages
 from worker.livekit_private.native_events import native_events
 
 TOKEN_TTL = timedelta(minutes=5)
-# A connection for each direction: with one for both LiveKit grows slow (docs/decisions.md).
-CONNECTION = rtc.RoomOptions(auto_subscribe=False, single_peer_connection=False)
 
 
 def identity_of(persona: PersonaSpec) -> str:
@@ -56,12 +55,12 @@ async def connect(
 async def join(
     token: str, settings: Settings, accepts: Callable[[Any], bool] = accepts_no_messages
 ) -> rtc.Room:
-    """Connect to a token's room. Never cancel this: it ends the process (python-sdks#785).
+    """Connect to a token's room, as `connecting.connect`. Never cancel this.
 
     `accepts` gets the room's events on LiveKit's thread; those that it accepts reach the room.
     """
     room = rtc.Room()
-    await room.connect(settings.livekit_url, token, CONNECTION)
+    await connecting.connect(room, settings.livekit_url, token)
     native_events().add_room(room, accepts)
     return room
 

@@ -1,7 +1,7 @@
 """The engine: one thread that runs the model for all sessions.
 
 In: `push` from any thread puts a frame into a bounded inbox. Out: `deliver` is called once per
-frame, on the session's event loop.
+frame, on this thread (as for rooms, whose processes pass frames on to their loops) or a given loop.
 The loop is gather → step → deliver → joins, leaves and orders → background work. A step begins
 as `timing/tick.py` says; no lock is held during a step.
 """

@@ -58,7 +58,7 @@ class Conversation:
     async def run(self) -> Ending:
         """Take a slot, talk, free the slot; return why it ended."""
         try:
-            occupant = await asyncio.to_thread(  # it may wait for the engine's process
+            occupant = await asyncio.to_thread(  # it may wait for the main process
                 self._engine.join,
                 self._persona,
                 self._on_frame,

@@ -54,7 +54,7 @@ async def test_a_client_whose_request_opens_no_websocket_is_answered(
 async def test_a_client_that_waits_for_its_slot_holds_up_no_other(
     worker: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While the engine's process does not answer one client, another one goes on."""
+    """While the main process does not answer one client, another one goes on."""
     async with calling(worker.url, **worker.ticket()) as ann:
         await ann.until(lambda: ann.is_ready, "the handshake")
         join, may_join = RemoteEngine.join, threading.Event()

@@ -27,7 +27,7 @@ from token_service.http.page import serve_page
 from token_service.http.websockets import chat, session_audio
 from token_service.mcp.endpoint import McpEndpoint
 from token_service.server.document import DESCRIPTION, TAGS, describe
-from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet
+from token_service.server.middleware import AnswerHeaders, BodyLimit, HeadAsGet, StreamsLeft
 from token_service.server.traced import Traced
 from token_service.service import catalogue_of, open_service
 
@@ -79,6 +79,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     answer_problems(app)
+    app.add_middleware(StreamsLeft)
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit)
     app.add_middleware(AnswerHeaders)

@@ -1,7 +1,8 @@
-"""ASGI middleware for every request: a limit for the body, HEAD as GET, headers of the answer."""
+"""ASGI middleware for every request: limits of its body, HEAD as GET, headers, and who left."""
 
 import asyncio
 
+from anyio import BrokenResourceError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -60,6 +61,22 @@ class HeadAsGet:
             await send(message)
 
         await self._app({**scope, "method": "GET"}, receive, send_head)
+
+
+class StreamsLeft:
+    """Passes over the error that FastAPI 0.165 raises where a client leaves a stream of events.
+
+    It closes the stream's queue while events are put into it; nobody is there to get them.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except* BrokenResourceError:
+            pass
 
 
 class BodyLimit:

@@ -238,6 +238,23 @@ async def test_a_stopping_service_ends_a_busy_stream(settings: Settings, redis: 
     assert told[-1] == "the stream has ended"
 
 
+async def test_a_client_that_leaves_amid_events_is_no_error(
+    server: httpx.AsyncClient,
+    redis: Redis,
+    session: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who leaves before all stored events are sent, as a reloaded page does, fails no request."""
+    for _ in range(200):
+        await EventStore(redis).add(session["room"], words("and so on " * 500))
+    for _ in range(5):
+        async with server.stream("GET", f"/sessions/{session['id']}/events") as answer:
+            await Stream(answer).next()
+    await server.delete(f"/sessions/{session['id']}")
+
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []
+
+
 @pytest.mark.parametrize("all_of", ["the service's", "the caller's"])
 async def test_the_number_of_streams_is_limited(
     server: httpx.AsyncClient,

@@ -1,6 +1,7 @@
 """Set-up of engine tests: one thread of torch; Triton's kernels are interpreted without a GPU."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,15 @@ if not torch.cuda.is_available():
 @pytest.fixture(scope="package", autouse=True)
 def computes_with_one_thread(one_torch_thread: None) -> None:
     """Let every test of the engine use one thread of torch."""
+
+
+@pytest.fixture(scope="package", autouse=True)
+def interprets_quickly() -> None:
+    """Let Triton's interpreter, where it is used and installed, do without what no kernel reads."""
+    if os.environ.get("TRITON_INTERPRET") == "1" and find_spec("triton"):
+        from tests.engine import interpreter
+
+        interpreter.lighten()
 
 
 @pytest.fixture

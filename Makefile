@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv pip
 # Most tests wait, so four processes share two cores; those marked `alone` run after them, in one:
 # beside Whisper's tests the pocket Moshi's answers had gaps.
-TOGETHER := -n 4 --dist loadfile --no-loadscope-reorder -m "not alone"
+TOGETHER := -n 4 --dist loadgroup --no-loadscope-reorder -m "not alone"
 ALONE := -m alone
 # Some tests hold calls in real time, and the machine may pause: one that failed runs twice more. The
 # summary lists them; more than 20 without such a pause (tests/conftest.py) fail the run.
@@ -81,7 +81,7 @@ docker-test: $(DEV) ## build and run docker-compose.yml in this machine's engine
 .PHONY: test-fast
 test-fast: $(DEV) ## run the quick tests of protocol and engine, without LiveKit and browser
 	@$(BIN)/python -m deploy.installers redis-server
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not gpu and not slow" tests/protocol tests/engine $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not gpu and not slow" tests/protocol tests/engine $(ARGS)
 
 .PHONY: tree
 tree: $(DEV) ## print every folder and file with its sentence; ARGS=worker/engine for one folder

@@ -1,6 +1,7 @@
 """Fixtures that every test may use: real servers, one of each per run, and settings for them."""
 
 import asyncio
+import gc
 import inspect
 import os
 from collections import Counter
@@ -12,6 +13,8 @@ from typing import Any, Protocol
 
 import hypothesis
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadGroupScheduling
 
 from harness import servers
 from harness.fork_server import fork_from_now_on
@@ -23,6 +26,10 @@ RERUNS_MOST = 20  # of a run with --reruns while the machine did not pause; more
 SHORT = ("tests/protocol", "tests/token_service")  # no file of theirs takes long, but of this:
 DEADLINES = "tests/token_service/server"  # waits for them, a minute in one file
 FEW_FILES = 3  # a run of so few starts `python -m worker` itself, without a fork server
+SERVERS = (  # fixtures that start them for many files, and those not for too many for one process
+    *("roomy", "echo", "echo_with_whisper", "pocket_with_whisper", "scripted", "minded"),
+    *("shared_cluster", "talkers"),
+)
 BEFORE_S = 10.0  # a pause this long before a test may have disturbed its servers
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
 MACHINE = MachinePauses()
@@ -35,9 +42,14 @@ hypothesis.settings.load_profile("patient")
 
 
 def pytest_sessionstart() -> None:
-    """Keep the records of LiveKit's native library out of Python; watch for pauses."""
+    """Keep the records of LiveKit's native library out of Python; watch for pauses.
+
+    What modules bring stays for the whole run, and is looked at for garbage neither while they are
+    imported nor later.
+    """
     disable_native_log_capture()
     MACHINE.start()
+    gc.disable()
 
 
 @pytest.hookimpl(trylast=True)
@@ -62,11 +74,38 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Start the product's processes as forks in a run that starts many of them."""
+    gc.freeze()
+    gc.enable()
     if len({item.path for item in session.items}) > FEW_FILES:
         fork_from_now_on()
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling:
+    """Give each process of a run files, or all tests that share servers."""
+    return FilesOrServers(config, log)
+
+
+class FilesOrServers(LoadGroupScheduling):
+    """Keeps tests of a file together, and those of all files that share servers.
+
+    Otherwise each process that got one of those files started the same servers once more.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        """Return what a test belongs to: the group of its mark, else its file."""
+        return super()._split_scope(nodeid).split("::")[0]
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
+    """Note the servers that a test shares with others, and limit its time."""
+    shared = [each for each in SERVERS if each in getattr(item, "fixturenames", ())]
+    if shared:
+        item.add_marker(pytest.mark.xdist_group(shared[0]))
+    _limit(item)
+
+
+def _limit(item: pytest.Item) -> None:
     """Limit a coroutine's time inside its loop as well.
 
     pytest-timeout raises from a signal, wherever the loop is: in a callback or in another task

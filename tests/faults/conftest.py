@@ -47,13 +47,13 @@ def recovery(measured: list[str]) -> Recovery:
     return block
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def schedule(tmp_path_factory: pytest.TempPathFactory) -> Schedule:
     """Return what personas say, which a test may change."""
     return Schedule(tmp_path_factory.mktemp("schedule") / "wishes.json")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def talkers(tmp_path_factory: pytest.TempPathFactory, schedule: Schedule) -> Generator[Cluster]:
     """Run a cluster whose workers run the model that follows the schedule."""
     cluster = Cluster(

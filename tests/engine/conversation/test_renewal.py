@@ -519,7 +519,7 @@ def test_a_renewal_does_not_reset_the_draws(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.slow
 def test_long_call() -> None:
-    """Dozens of renewals use the memory of the beginning, and no frame is missed.
+    """A dozen renewals use the memory of the beginning, and no frame is missed.
 
     `bench/renewal.py` runs an hour at a real context.
     """
@@ -531,10 +531,10 @@ def test_long_call() -> None:
     for frame in heard:
         talk.hear(frame)
     where = {name: tensor.data_ptr() for name, tensor in step.memory.tensors.items()}
-    for n in range(270):
+    for n in range(130):
         talk.hear(heard[n % 50])
 
-    assert renewals("age") - before >= 24
+    assert renewals("age") - before >= 12
     assert all(out.valid[0] for out in talk.outs[1:])
     assert max(talk.ages) < CONTEXT
     assert {name: tensor.data_ptr() for name, tensor in step.memory.tensors.items()} == where

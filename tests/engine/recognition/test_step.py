@@ -91,10 +91,10 @@ def assert_alike(heard: Heard, folder: Path) -> None:
 
 
 def test_one_row_gives_moshis_own_tokens(folder: Path) -> None:
-    """Over 60 frames, with a context of 12, a row has moshi's tokens and pauses."""
+    """Over 40 frames, with a context of 12, a row has moshi's tokens and pauses."""
     step, heard = step_of(folder, 1), Heard()
     step.join(0)
-    for (frame,) in sounds(1, 60):
+    for (frame,) in sounds(1, 40):
         out = step.run(frame[None], np.array([True]))
         heard.sound.append(frame)
         heard.tokens.append(int(out.text[0]))
@@ -105,7 +105,7 @@ def test_one_row_gives_moshis_own_tokens(folder: Path) -> None:
     assert max(heard.pauses) - min(heard.pauses) > 0.2
 
 
-def meet(step: KyutaiStep, seed: int, steps: int = 70) -> list[Heard]:
+def meet(step: KyutaiStep, seed: int, steps: int = 45) -> list[Heard]:
     """Let people join, stall, leave and reuse rows at random; return each person there was."""
     rng = np.random.default_rng(seed)
     rows: list[Heard | None] = [None] * step.capacity

@@ -16,6 +16,7 @@ from tests.browser.visit import Visit
 
 DESKTOP = ViewportSize(width=1280, height=800)
 SLOTS = 3
+FEW_FRAMES = Path(__file__).with_name("frames.js")
 
 
 @pytest.fixture(scope="package")
@@ -72,10 +73,12 @@ async def open_visit(
 ) -> AsyncGenerator[Visit]:
     """Open the page in a context of its own; `script` runs before the page's script.
 
-    A call with motion costs 41 % of a core to draw, one without 26 %.
+    Where motion is not looked at, it is drawn seldom: a call costs a fifth less.
     """
     context = await browser.new_context(viewport=DESKTOP, locale=locale, reduced_motion=motion)
     try:
+        if motion == "reduce":
+            await context.add_init_script(path=FEW_FRAMES)
         if script:
             await context.add_init_script(path=script)
         yield await Visit(await context.new_page(), url or stack.url).open()

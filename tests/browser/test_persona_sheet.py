@@ -1,4 +1,4 @@
-"""What a person can do with personas in a call: a line, a fresh start, a new persona."""
+"""What a person can do with personas in a call: add them, hear them and remove them."""
 
 import pytest
 from playwright.async_api import expect
@@ -8,31 +8,6 @@ from tests.browser.rooms import latest_session, service_of
 from tests.browser.visit import Visit
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-LINE = "Dinner is ready."
-
-
-async def test_a_persona_says_a_line_and_starts_fresh(visit: Visit, stack: Stack) -> None:
-    """A typed line is said and the memory cleared, and the sheet confirms both.
-
-    The focus goes back to the button that opened the sheet.
-    """
-    await visit.call("Chef")
-    session = (await latest_session(stack))["id"]
-    await visit.press("More for Chef")
-    await visit.page.get_by_role("textbox", name="A sentence to say").fill(LINE)
-    await visit.press("Say this")
-    await visit.sees("It will be said at the next pause.")
-    await visit.press("Start fresh")
-    await visit.sees("The memory of this conversation is cleared.")
-    await visit.press("Close")
-    await expect(visit.page.get_by_role("button", name="More for Chef")).to_be_focused()
-    await expect(visit.page.get_by_role("log")).to_contain_text(LINE)
-    async with service_of(stack) as http:
-        events = await http.get(f"/sessions/{session}/events", params={"follow": False})
-
-    assert '"change":"say"' in events.text
-    assert '"change":"forget"' in events.text
 
 
 async def test_each_persona_of_the_call_has_a_tile_and_is_heard(visit: Visit, stack: Stack) -> None:

@@ -54,49 +54,50 @@ async def test_a_person_waits_in_line_while_all_slots_are_occupied(
 async def test_a_guest_link_leads_into_its_room_until_that_is_full(
     browser: Browser, stack: Stack
 ) -> None:
-    """In a room for one person the first guest talks; the second reads that the room is full."""
+    """In a room for one person the first guest talks; the second reads that the room is full.
+
+    The first one's rating becomes an event of the session. What is no guest's bearer in the address
+    leads nowhere, where everybody may come in, too.
+    """
     async with service_of(stack) as http:
         asked = {"max_people": 1, "personas": ["chef"]}
         session = (await http.post("/sessions", json=asked)).json()
-        bearer = (await http.post(f"/sessions/{session['id']}/guests")).json()["bearer"]
-    link = f"{stack.url}/?room={session['room']}#guest={bearer}"
-    async with (
-        open_visit(browser, stack, link) as first,
-        open_visit(browser, stack, link) as second,
-    ):
-        await first.join("Gus")
-        await second.press("Join the room")
-        await second.reaches("error")
+        path = f"/sessions/{session['id']}"
+        bearer = (await http.post(f"{path}/guests")).json()["bearer"]
+        link = f"{stack.url}/?room={session['room']}#guest={bearer}"
+        async with (
+            open_visit(browser, stack, link) as first,
+            open_visit(browser, stack, link) as second,
+        ):
+            await first.join("Gus")
+            await second.press("Join the room")
+            await second.reaches("error")
+            await second.sees("The room is full")
+            await first.press("Hang up")
+            await first.press("2 of 5")
+            await first.sees("Thank you.")
+            await second.page.goto(f"{stack.url}/#guest=nonsensé")
+            await second.press("Join the room")
+            await second.reaches("error")
+            await second.sees("This link no longer works")
+        events = await http.get(f"{path}/events", params={"follow": False})
+        await http.delete(path)
 
-        await second.sees("The room is full")
+    assert '"rating":2' in events.text
 
 
-async def test_a_link_that_is_none_opens_no_room(browser: Browser, stack: Stack) -> None:
-    """What is no guest's bearer in the address leads nowhere, where everybody may come in, too."""
-    async with open_visit(browser, stack, f"{stack.url}/#guest=nonsensé") as visit:
-        await visit.press("Join the room")
-        await visit.reaches("error")
+async def test_without_a_microphone_no_call_starts(deaf_browser: Browser, stack: Stack) -> None:
+    """A page without microphone says how to allow it, and its session ends.
 
-        await visit.sees("This link no longer works")
-
-
-async def test_a_page_that_is_only_looked_at_opens_no_microphone(
-    deaf_browser: Browser, stack: Stack
-) -> None:
-    """Nobody is asked for the microphone before the first click on a call or a test."""
+    Nobody is asked for the microphone before the first click on a call or a test.
+    """
     async with open_visit(deaf_browser, stack) as visit:
         await visit.page.add_init_script(COUNT_ASKED)
         await visit.page.reload()
         await visit.may_start()
         await visit.page.locator("summary", has_text="Microphone and sound").click()
         await visit.sees("Say something and hear it back.")
-
         assert await visit.page.evaluate("window.asked") == 0
-
-
-async def test_without_a_microphone_no_call_starts(deaf_browser: Browser, stack: Stack) -> None:
-    """A page without microphone says how to allow it, and its session ends."""
-    async with open_visit(deaf_browser, stack) as visit:
         await visit.press("Start talking")
         await visit.reaches("error")
 
@@ -115,21 +116,11 @@ async def test_a_page_without_https_says_so(browser: Browser, stack: Stack) -> N
         await visit.sees("This page is not secure")
 
 
-async def test_a_room_that_the_server_closed_can_be_called_again(
-    visit: Visit, stack: Stack
-) -> None:
-    """A call that the server ended shows why, and another call can be started."""
-    await visit.call("Assistant")
-    await visit.sees_level(".seat[data-identity^=agent-]")
-    await stack.close_rooms()
-    await visit.reaches("disconnected")
-    await visit.sees("The room was closed")
+async def test_what_fails_in_a_call_is_told(visit: Visit, stack: Stack) -> None:
+    """A persona that could not be muted, and a copy that the browser refuses on its button.
 
-    await visit.call_again()
-
-
-async def test_what_fails_in_a_call_is_told(visit: Visit) -> None:
-    """A persona that could not be muted, and a copy that the browser refuses on its button."""
+    A call that the server ended shows why, and another call can be started.
+    """
     await visit.call("Assistant")
     await visit.page.route("**/mute", lambda route: route.abort())
     await visit.press("Mute Assistant for everyone")
@@ -139,8 +130,12 @@ async def test_what_fails_in_a_call_is_told(visit: Visit) -> None:
         "() => Object.defineProperty(navigator, 'clipboard', { value: null })"
     )
     await visit.press("Copy")
-
     await expect(visit.page.get_by_role("button", name="Copying failed")).to_be_visible()
+    await stack.close_rooms()
+    await visit.reaches("disconnected")
+    await visit.sees("The room was closed")
+
+    await visit.call_again()
 
 
 async def test_a_page_whose_script_is_on_its_way_is_not_empty(

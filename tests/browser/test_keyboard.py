@@ -79,34 +79,19 @@ async def test_a_call_needs_no_mouse(visit: Visit) -> None:
     await tab_to(page, "Start talking")
 
 
-async def test_a_sheet_whose_opener_is_gone_leaves_the_focus_among_the_controls(
-    visit: Visit,
-) -> None:
-    """Whoever added the last voice that the room takes has no button to add another."""
-    page = visit.page
-
-    async def answer(route: Route) -> None:
-        told = await (await route.fetch()).json()
-        told["limits"]["personas_per_room"] = 2
-        await route.fulfill(json=told)
-
-    await page.route("**/api/config", answer)
-    await page.reload()
-    await visit.may_start()
-    await visit.call("Assistant")
-    await page.get_by_role("button", name="Add a voice").press("Enter")
-    await page.get_by_role("dialog").get_by_role("button", name="Teacher").press("Enter")
-    await expect(page.get_by_role("dialog")).to_have_count(0)
-
-    await expect(page.get_by_role("region", name="Controls")).to_be_focused()
-
-
 async def test_a_control_that_goes_leaves_the_focus_near_its_place(visit: Visit) -> None:
     """A removed persona, a busy button, a sent line and a closed drawer lose nobody's place.
 
     Whoever added a voice goes on from the button that opened the sheet.
     """
     page = visit.page
+    await page.locator("summary", has_text="Microphone and sound").click()
+    test = page.locator(".echo-test button")
+    await test.press("Enter")
+    await visit.sees("Say something now")
+    await page.wait_for_timeout(200)
+    await expect(test).to_be_disabled()  # while it listens
+    await expect(test).to_be_focused()
     await visit.call("Assistant", "Chef")
     more = page.get_by_role("button", name="More for Chef")
     await more.press("Enter")
@@ -136,12 +121,29 @@ async def test_a_control_that_goes_leaves_the_focus_near_its_place(visit: Visit)
     await expect(page.get_by_role("button", name="Transcript")).to_be_focused()
 
 
-async def test_a_persona_removed_by_others_leaves_the_focus_in_the_list(
+async def test_controls_that_others_take_leave_the_focus_near_their_place(
     visit: Visit, stack: Stack
 ) -> None:
-    """Whoever was on one of its buttons, or in its sheet, goes on from the list of participants."""
+    """Whoever added the last voice that the room takes has no button to add another.
+
+    Whoever was on a button of a persona that others remove, or in its sheet, goes on from the list
+    of participants.
+    """
     page = visit.page
-    await visit.call("Assistant", "Chef", "Teacher")
+
+    async def answer(route: Route) -> None:
+        told = await (await route.fetch()).json()
+        told["limits"]["personas_per_room"] = 3
+        await route.fulfill(json=told)
+
+    await page.route("**/api/config", answer)
+    await page.reload()
+    await visit.may_start()
+    await visit.call("Assistant", "Chef")
+    await page.get_by_role("button", name="Add a voice").press("Enter")
+    await page.get_by_role("dialog").get_by_role("button", name="Teacher").press("Enter")
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(page.get_by_role("region", name="Controls")).to_be_focused()
     session = f"/sessions/{(await latest_session(stack))['id']}"
     seats = page.get_by_role("list", name="In the room")
     async with service_of(stack) as http:
@@ -154,19 +156,6 @@ async def test_a_persona_removed_by_others_leaves_the_focus_in_the_list(
         (await http.delete(f"{session}/personas/{teacher['id']}")).raise_for_status()
 
         await expect(seats).to_be_focused()
-
-
-async def test_a_test_of_the_microphone_keeps_the_focus_on_its_button(visit: Visit) -> None:
-    """While the test listens its button cannot be pressed, and who pressed it is still on it."""
-    page = visit.page
-    await page.locator("summary", has_text="Microphone and sound").click()
-    button = page.locator(".echo-test button")
-    await button.press("Enter")
-    await visit.sees("Say something now")
-    await page.wait_for_timeout(200)
-
-    await expect(button).to_be_disabled()
-    await expect(button).to_be_focused()
 
 
 async def test_keys_are_named_where_there_are_keys(browser: Browser, stack: Stack) -> None:

@@ -82,19 +82,29 @@ async def test_a_click_waits_for_nothing(browser: Browser, stack: Stack) -> None
 async def test_a_call_that_was_asked_for_early_begins_once_its_part_is_there(
     browser: Browser, stack: Stack
 ) -> None:
-    """Whoever clicks before that reads what is waited for, keeps the focus, and gets one call."""
+    """Whoever clicks before that reads what is waited for, keeps the focus, and gets one call.
+
+    After an update or without a network the page says that a part is missing; a reload helps.
+    """
     context = await browser.new_context()
     visit = Visit(await context.new_page(), stack.url)
+    start = visit.page.locator(".launch .go")
+    await context.route(CALL_PART, lambda route: route.fulfill(status=404))
+    await visit.open()
+    await visit.press("Start talking")
+    await visit.sees("A part of this page is missing")
+    await expect(start).to_be_focused()
+    await context.unroute(CALL_PART)
     held: list[Route] = []
 
     async def hold(route: Route) -> None:
         held.append(route)
 
     await context.route(CALL_PART, hold)
-    await visit.open()
+    await visit.page.reload()
+    await visit.may_start()
     asked: list[str] = []
     visit.page.on("request", lambda one: asked.append(f"{one.method} {urlsplit(one.url).path}"))
-    start = visit.page.locator(".launch .go")
     await start.press("Enter")
     await visit.sees("Loading the call")
     await expect(start).to_be_focused()
@@ -105,19 +115,3 @@ async def test_a_call_that_was_asked_for_early_begins_once_its_part_is_there(
     await context.close()
 
     assert asked.count("POST /sessions") == 1
-
-
-async def test_a_part_that_cannot_be_fetched_is_told(browser: Browser, stack: Stack) -> None:
-    """After an update or without a network the page says what is missing, and a reload helps."""
-    context = await browser.new_context()
-    visit = Visit(await context.new_page(), stack.url)
-    await context.route(CALL_PART, lambda route: route.fulfill(status=404))
-    await visit.open()
-    await visit.press("Start talking")
-    await visit.sees("A part of this page is missing")
-    await expect(visit.page.locator(".launch .go")).to_be_focused()
-    await context.unroute(CALL_PART)
-    await visit.page.reload()
-    await visit.may_start()
-    await visit.call("Assistant")
-    await context.close()

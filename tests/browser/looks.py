@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
-from playwright.async_api import Page, ViewportSize
+from playwright.async_api import Locator, Page, ViewportSize
 
 from protocol.config.settings import PROJECT
 from tests.browser.axe import OF_COLOURS, violations
@@ -36,6 +36,17 @@ COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
     "forced": lambda page: page.emulate_media(color_scheme="light", forced_colors="active"),
     "forced-dark": lambda page: page.emulate_media(color_scheme="dark", forced_colors="active"),
 }
+
+
+async def looks_otherwise(shown: Locator, pressed: Locator) -> bool:
+    """Press something; return whether a part of the page looks different afterwards."""
+    page = shown.page
+    await page.mouse.move(0, 0)
+    before = await shown.screenshot(animations="disabled")
+    await pressed.click()
+    await page.mouse.move(0, 0)
+    await page.evaluate("document.activeElement.blur()")
+    return await shown.screenshot(animations="disabled") != before
 
 
 async def faults_of(page: Page, state: str) -> list[str]:

@@ -9,6 +9,7 @@ from playwright.async_api import Browser, ViewportSize, expect
 
 from harness.stack import Stack
 from tests.browser.conftest import DESKTOP, open_visit
+from tests.browser.looks import looks_otherwise
 from tests.browser.rooms import becomes, people
 from tests.browser.visit import Visit
 
@@ -167,6 +168,17 @@ async def test_the_log_can_be_opened_searched_and_filtered(live: Visit) -> None:
     await expect(live.page.locator(".log-line")).to_have_count(1)
     await live.page.get_by_role("combobox", name="Severity").select_option("error")
     await live.sees("Nothing of this kind.")
+    await live.press_tab("Transcript")
+
+
+async def test_a_chosen_tab_looks_different_in_forced_colours(live: Visit) -> None:
+    """Where the system chooses all colours, the tab that is chosen still looks chosen."""
+    tab = live.page.get_by_role("tab", name="Event log")
+    await live.press_tab("Transcript")
+    await live.page.emulate_media(forced_colors="active")
+
+    assert await looks_otherwise(tab, tab)
+    await live.page.emulate_media(forced_colors="none")
     await live.press_tab("Transcript")
 
 

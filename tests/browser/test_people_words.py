@@ -29,6 +29,11 @@ PAUSE_S = 6.0
 SENTENCE_S = 3.0  # and the second of silence after it
 
 
+@pytest.fixture(autouse=True)
+def idle() -> None:
+    """Do not start the stack that other files share."""
+
+
 @pytest.fixture(scope="module")
 def with_whisper(tmp_path_factory: pytest.TempPathFactory) -> Generator[Stack]:
     """Start the product with the echo, and with Whisper for people's words."""

@@ -27,8 +27,8 @@ SIZES = [
 ]
 NARROW = [*SIZES[:3], (844, 390)]
 # By axe, and in pictures but for forced colours. The system's colours change colours and borders
-# only, so axe needs only those rules in all but light. Forced colours know no size.
-EXAMINED = {PHONE: ("light", "dark", "forced", "forced-dark"), (1280, 800): ("light", "dark")}
+# only, so axe needs only those rules in all but light. Colours know no size.
+EXAMINED = {PHONE: ("light", "dark", "forced", "forced-dark"), (1280, 800): ("light",)}
 PICTURED = ((*PHONE, "light"), (*PHONE, "dark"), (1280, 800, "light"))
 COLOURS: dict[str, Callable[[Page], Awaitable[None]]] = {
     "light": lambda page: page.emulate_media(color_scheme="light", forced_colors="none"),

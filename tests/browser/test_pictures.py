@@ -22,7 +22,10 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 LONG = "Professor Bartholomew Featherstonehaugh-Cholmondeley of Upper Wa"
 ROOM = "a-room-with-a-name-as-long-as-names-of-rooms-may-be-and-then-some"
-
+REFUSE = """() => {
+  navigator.mediaDevices.getUserMedia = () =>
+    Promise.reject(new DOMException('', 'NotAllowedError'));
+}"""
 
 Picture = Callable[[Visit, str], Awaitable[None]]
 
@@ -77,18 +80,18 @@ async def test_before_a_call(visit: Visit, picture: Picture) -> None:
     await picture(visit, "start-open")
 
 
-async def test_warming_up(visit: Visit, stack: Stack, picture: Picture) -> None:
-    """While the personas are on their way."""
+async def test_a_call_from_start_to_end(visit: Visit, stack: Stack, picture: Picture) -> None:
+    """While the personas are on their way, live with all its panels and sheets, and ended."""
     await visit.pick("Assistant", "Astronaut")
     with stack.worker_frozen():
         await visit.press("Start talking")
         await visit.reaches("warming")
         await picture(visit, "warming")
-    await visit.is_answered()
-
-
-async def test_a_call_from_start_to_end(visit: Visit, picture: Picture) -> None:
-    """Live with all its panels and sheets, and ended."""
+        await visit.press("Hang up")  # whoever waits for a frozen worker waits for long
+        await visit.reaches("ended")
+    await stack.slots_used_become(0)
+    await visit.page.reload()
+    await visit.may_start()
     await visit.call("Assistant", "Astronaut")
     await visit.sees_words(4)
     await picture(visit, "live")
@@ -149,48 +152,42 @@ async def test_a_guest_of_a_recorded_room(browser: Browser, stack: Stack, pictur
         await picture(visit, "recorded")
 
 
-async def test_connecting(visit: Visit, picture: Picture) -> None:
-    """While the server thinks about a place, the page says so."""
-    await visit.page.route("**/sessions", lambda _: None)  # never answered
+async def test_a_call_that_does_not_begin(visit: Visit, picture: Picture) -> None:
+    """While the server thinks about a place, without a microphone, and without a server."""
+    page = visit.page
+    await page.route("**/sessions", lambda _: None)  # never answered
     await visit.press("Start talking")
     await visit.reaches("connecting")
     await visit.sees("Asking for a place")
     await picture(visit, "connecting")
-
-
-async def test_full(browser: Browser, stack: Stack, picture: Picture) -> None:
-    """Taken, and in line."""
-    async with open_visit(browser, stack) as first, open_visit(browser, stack) as second:
-        await first.call("Assistant", "Chef", "Teacher")
-        await second.sees("All places are taken")
-        await picture(second, "taken")
-        await second.press("Wait in line")
-        await second.sees("You are next in line.")
-        await picture(second, "full")
-
-
-async def test_refused_microphone(deaf_browser: Browser, stack: Stack, picture: Picture) -> None:
-    """An error."""
-    async with open_visit(deaf_browser, stack) as visit:
-        await visit.press("Start talking")
-        await visit.reaches("error")
-        await picture(visit, "error")
-
-
-async def test_no_server(visit: Visit, picture: Picture) -> None:
-    """A server that stopped answering."""
-    await visit.page.route("**/api/config", lambda route: route.abort())
+    await visit.press("Cancel")
+    await page.unroute("**/sessions")
+    await visit.may_start()
+    await page.evaluate(REFUSE)
+    await visit.press("Start talking")
+    await visit.reaches("error")
+    await picture(visit, "error")
+    await page.reload()
+    await visit.may_start()
+    await page.route("**/api/config", lambda route: route.abort())
     await visit.sees("The server does not answer")
     await picture(visit, "no-server")
 
 
-async def test_disconnected(visit: Visit, stack: Stack, picture: Picture) -> None:
-    """A call that the server ended."""
-    await visit.call("Assistant")
-    await visit.sees_words(3)
-    await stack.close_rooms()
-    await visit.reaches("disconnected")
-    await picture(visit, "disconnected")
+async def test_full(browser: Browser, stack: Stack, picture: Picture) -> None:
+    """Taken, in line, and a call that the server ended."""
+    async with open_visit(browser, stack) as first:
+        await first.call("Assistant", "Chef", "Teacher")
+        async with open_visit(browser, stack) as second:
+            await second.sees("All places are taken")
+            await picture(second, "taken")
+            await second.press("Wait in line")
+            await second.sees("You are next in line.")
+            await picture(second, "full")
+        await first.sees_words(3)
+        await stack.close_rooms()
+        await first.reaches("disconnected")
+        await picture(first, "disconnected")
 
 
 @pytest.mark.parametrize("language", ["de", "fr"])

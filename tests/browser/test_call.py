@@ -13,7 +13,6 @@ from harness.stack import Stack
 from tests.browser.conftest import open_visit
 from tests.browser.rooms import latest_session, people, people_left, service_of
 from tests.browser.visit import AUDIBLE_RMS, Visit
-from tests.token_service.players import joined, person_token
 
 CENSUS, PHONE = (Path(__file__).with_name(name) for name in ("census.js", "phone.js"))
 CALLS = 2
@@ -154,17 +153,3 @@ def _channels(path: Path) -> npt.NDArray[np.float32]:
     with av.open(str(path)) as recording:
         frames = [frame.to_ndarray() for frame in recording.decode(audio=0)]
     return np.concatenate(frames, axis=1)
-
-
-async def test_a_name_written_from_the_right_keeps_its_beginning(
-    browser: Browser, stack: Stack
-) -> None:
-    """A name is cut at its own end and stands beside its figure; words say their language."""
-    async with open_visit(browser, stack, f"{stack.url}/?room=souk&persona=chef") as visit:
-        await visit.join("Ann")
-        await visit.sees_words(1)
-        words = visit.page.locator(".bubble p").first
-        await expect(words).to_have_attribute("lang", "en")
-        async with joined(stack.livekit, person_token(stack.livekit, "souk", "محمد " * 12)):
-            name = visit.page.locator(".seat .label").nth(1)
-            await expect(name).to_have_css("direction", "rtl")

@@ -10,8 +10,9 @@ from playwright.async_api import Browser, ViewportSize, expect
 from harness.stack import Stack
 from tests.browser.conftest import DESKTOP, open_visit
 from tests.browser.looks import looks_otherwise
-from tests.browser.rooms import becomes, people
+from tests.browser.rooms import becomes, latest_session, people
 from tests.browser.visit import Visit
+from tests.token_service.players import joined, person_token
 
 PHONE = ViewportSize(width=390, height=844)
 
@@ -133,6 +134,17 @@ async def test_a_person_alone_with_a_persona_without_mind_cannot_type(live: Visi
     await live.hears(voices=1)
 
     assert await live.page.get_by_role("textbox", name="Type to the room").count() == 0
+
+
+async def test_a_name_written_from_the_right_keeps_its_beginning(live: Visit, stack: Stack) -> None:
+    """A name is cut at its own end and stands beside its figure; words say their language."""
+    await live.sees_words(1)
+    await expect(live.page.locator(".bubble p").first).to_have_attribute("lang", "en")
+    room = (await latest_session(stack))["room"]
+    names = live.page.locator(".seat .label")
+    async with joined(stack.livekit, person_token(stack.livekit, room, "محمد " * 12)):
+        await expect(names.nth(1)).to_have_css("direction", "rtl")
+    await expect(names).to_have_count(1)
 
 
 async def test_the_transcript_can_be_saved(live: Visit) -> None:

@@ -2,10 +2,13 @@
 
 import asyncio
 
+import structlog
 from anyio import BrokenResourceError
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = structlog.stdlib.get_logger(__name__)
 
 BODY_BYTES = 256 * 1024  # 14 personas with prompts of 1000 escaped characters
 BODY_S = 10.0  # for a whole body; on a slow mobile connection it takes one second
@@ -76,7 +79,7 @@ class StreamsLeft:
         try:
             await self._app(scope, receive, send)
         except* BrokenResourceError:
-            pass
+            log.debug("stream_left", path=scope["path"])
 
 
 class BodyLimit:

@@ -224,11 +224,17 @@ def load_minds(persona_files: Iterable[Path], model: str = "") -> MindTables:
 
     Raises `InvalidInput` naming the file and the field.
     """
-    minds: dict[str, LinesMind | ChatMind] = {}
-    for path in persona_files:
-        table = read_toml(path, path.name).get("mind")
-        if isinstance(table, dict):
-            mind = read_mind(table, f"{path.name}: mind")
-            if mind.suits(model):
-                minds[path.stem] = mind
-    return minds
+    minds = minds_in({path: read_toml(path, path.name) for path in persona_files})
+    return {name: mind for name, mind in minds.items() if mind.suits(model)}
+
+
+def minds_in(persona_files: Mapping[Path, Mapping[str, Any]]) -> MindTables:
+    """Return the minds that the fields of persona files define, each under its file's name.
+
+    Raises `InvalidInput` naming the file and the field.
+    """
+    return {
+        path.stem: read_mind(fields["mind"], f"{path.name}: mind")
+        for path, fields in persona_files.items()
+        if isinstance(fields.get("mind"), dict)
+    }

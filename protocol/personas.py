@@ -5,7 +5,7 @@ Reads no file but in `load_catalogue`. The worker, and not this module, knows wh
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from protocol.errors import InvalidInput, explain
-from protocol.minds import NAME, MindName, load_minds, read_mind
+from protocol.minds import NAME, MindName, minds_in
 from protocol.sampling import Sampling
 from protocol.text import Clean, CleanLine, Matching
 from protocol.toml_file import read_toml
@@ -108,14 +108,14 @@ def load_catalogue(folder: Path, model: str = "") -> dict[str, Persona]:
     if not folder.is_dir():
         raise InvalidInput(f"PERSONAS_DIR={str(folder)!r} is not a folder")
     catalogue: dict[str, Persona] = {}
-    paths = sorted(folder.glob("*.toml"))
-    suited, written = load_minds(paths, model), load_minds(paths)
-    for path in paths:
-        persona = read_persona(path, model)
-        if persona.mind == path.stem not in written:
+    files = {path: read_toml(path, path.name) for path in sorted(folder.glob("*.toml"))}
+    minds = minds_in(files)
+    for path, fields in files.items():
+        persona = _persona(path, fields)
+        if persona.mind == path.stem not in minds:
             expected = "expected a table [mind], or the name of another persona"
             raise InvalidInput(f"{path.name}: mind={persona.mind!r} is its own name; {expected}")
-        if persona.mind in written.keys() - suited.keys():
+        if persona.mind in minds and not minds[persona.mind].suits(model):
             persona = persona.model_copy(update={"mind": ""})
         catalogue[path.stem] = persona
     if not catalogue:
@@ -125,13 +125,15 @@ def load_catalogue(folder: Path, model: str = "") -> dict[str, Persona]:
     return catalogue
 
 
-def read_persona(path: Path, model: str = "") -> Persona:
-    """Read a persona's file. Raises `InvalidInput` naming the file and the field."""
-    fields = read_toml(path, path.name)
+def read_persona(path: Path) -> Persona:
+    """Read a persona's file, without its mind. Raises `InvalidInput` naming file and field."""
+    return _persona(path, read_toml(path, path.name))
+
+
+def _persona(path: Path, fields: dict[str, Any]) -> Persona:
+    if isinstance(fields.get("mind"), dict):
+        fields = fields | {"mind": path.stem}
     try:
-        if isinstance(mind := fields.get("mind"), dict):
-            suits = read_mind(mind, f"{path.name}: mind").suits(model)
-            fields["mind"] = path.stem if suits else ""
         return Persona(name=path.stem, **fields)
     except ValidationError as error:
         why = explain(error, fields=[each for each in Persona.model_fields if each != "name"])

@@ -163,8 +163,9 @@ class Fleet:
         """Return whether the host of the spec's dispatch may still come.
 
         It will not where its worker is gone or the dispatch is over. A room that this happens to
-        often waits all the same: the workers may die of this room. A host of a later generation is
-        there where redis came back with older data; it is about to restore the spec.
+        often waits all the same, as the workers may die of this room, unless its host served people
+        for a while and left. A host of a later generation is there where redis came back with older
+        data; it is about to restore the spec.
         """
         found = (worker.outcomes.get(spec.room) for worker in self.workers)
         hosting = (each for each in found if each is not None and each.outcome == "hosted")
@@ -172,7 +173,9 @@ class Fleet:
             return True
         if spec.standby and self.may_stand_by(spec):
             return True
-        if self.done(spec) and self.schedule.dispatches(spec.room) <= CALM_DISPATCHES:
+        is_calm = self.schedule.dispatches(spec.room) <= CALM_DISPATCHES
+        has_served = self.outcome(spec) == "left" and self.schedule.has_lasted(spec.room)
+        if has_served or (is_calm and self.done(spec)):
             return False
         return self.schedule.is_awaited(spec.room, spec.generation)
 

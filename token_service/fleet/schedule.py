@@ -44,7 +44,7 @@ class Hold(Stored):
 
 
 class RoomEntry(Stored):
-    """What is remembered of a room; every field's default says nothing."""
+    """A room's reservations, place in the queue and latest dispatches; by default there is none."""
 
     reserved: Reservation | None = None  # until the worker's heartbeat shows the room as hosted
     more: Reservation | None = None  # for personas that were added to a hosted room
@@ -211,6 +211,11 @@ class Schedule:
         """Return how many dispatches a room had in a row."""
         entry = self.room(room)
         return entry.dispatches if entry.dispatches_until_s > self.now_s else 0
+
+    def has_lasted(self, room: str) -> bool:
+        """Return whether a room's last dispatch is so long ago that its host has served people."""
+        dispatched_s = self.room(room).dispatches_until_s - DISPATCHES_REMEMBERED_S
+        return self.now_s > dispatched_s + DISPATCH_GRACE_S
 
     def dispatch(self, room: str, generation: int) -> None:
         """Count a dispatch, and wait for its host from now on."""

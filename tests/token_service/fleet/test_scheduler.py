@@ -14,6 +14,7 @@ from token_service.fleet.fleet import Fleet
 from token_service.fleet.reader import FleetReader
 from token_service.fleet.schedule import (
     CALM_DISPATCHES,
+    DISPATCH_GRACE_S,
     ROOM_FIELD,
     RoomEntry,
     Schedule,
@@ -389,6 +390,21 @@ def test_after_several_dispatches_hosts_that_left_are_awaited(count: int) -> Non
     now = fleet(schedule=schedule)
 
     assert now.is_awaited(spec(generation=count, worker="gone")) is (count > CALM_DISPATCHES)
+
+
+@pytest.mark.parametrize(("outcome", "seconds"), [("left", 20.0), ("left", 5.0), ("lost", 20.0)])
+def test_people_who_come_and_go_do_not_wait(outcome: str, seconds: float) -> None:
+    """A host that served its people for a while and left is not awaited, however often that was."""
+    schedule = Schedule(now_s=NOW_S)
+    for generation in range(1, CALM_DISPATCHES + 2):
+        schedule.dispatch("r", generation)
+        schedule.settle("r", generation)
+        schedule = later(schedule, seconds)
+    left = worker(outcomes=hosting("r", CALM_DISPATCHES + 1, outcome))
+    now = fleet(left, schedule=schedule)
+
+    served = outcome == "left" and seconds > DISPATCH_GRACE_S
+    assert now.is_awaited(spec(generation=CALM_DISPATCHES + 1, worker="w")) is not served
 
 
 def test_dispatches_long_ago_do_not_count() -> None:

@@ -21,6 +21,11 @@ class PendingLines:
         self._given: dict[str, Say] = {}
         self._held: deque[Say] = deque()
 
+    @property
+    def are_there(self) -> bool:
+        """Whether a line has not ended."""
+        return bool(self._given or self._held)
+
     def add(self, persona_id: str, sentence: str) -> None:
         """Say a sentence after those before it."""
         self._held.append(Say(uuid.uuid4().hex, persona_id, sentence))

@@ -94,6 +94,11 @@ class RoomMind:
         if (answers := self._answers_of(persona)) is not None:
             answers.said(words if final else "")
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether an answer is under way, or a line of it has not ended. Any thread."""
+        return bool(self._tasks) or self._pending.are_there
+
     def floor_changed(self, persona_id: str | None) -> None:
         """Note which persona has the floor; after it was lost, the last one still counts."""
         self._floor = persona_id or self._floor
@@ -183,11 +188,8 @@ class RoomMind:
             self._left_to_voice(unanswered)
         elif isinstance(table, LinesMind):
             self._answer_by_line(persona, turn, unanswered)
-        elif not self._minds.retry.ready:
-            self._warn(self._minds.last_trouble)
-            self._left_to_voice(unanswered)
-        elif not self._retry.ready:
-            self._warn(self._last_trouble)
+        elif not (is_there := self._minds.retry.ready) or not self._retry.ready:
+            self._warn(self._last_trouble if is_there else self._minds.last_trouble)
             self._left_to_voice(unanswered)
         else:
             thinking = self._think(persona, table, unanswered)
@@ -234,7 +236,8 @@ class RoomMind:
             answer = ModelAnswer(
                 minds.model, functions, persona, minds.limits, self._budget, outlet
             )
-            await answer.run(table.prompt, self._known_to(persona), typed=typed)
+            known = self._transcript.text(self._forgotten.get(persona.id, 0))
+            await answer.run(table.prompt, known, typed=typed)
         except Exception as error:
             self._failed(persona.mind, error)
         else:
@@ -243,9 +246,6 @@ class RoomMind:
             self._warnings.worked("mind")
         if unanswered is not None and not self._has_said:
             self._events.put_nowait(unanswered)
-
-    def _known_to(self, persona: PersonaSpec) -> str:
-        return self._transcript.text(self._forgotten.get(persona.id, 0))
 
     async def _functions(self, mind: str) -> "Mapping[str, Function]":
         """Return the functions that can be called now; warn where a server of some is away."""

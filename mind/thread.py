@@ -107,6 +107,11 @@ class RoomHandle:
         """Have the mind do something, as `call(RoomMind.heard, "Ann", "Hello", final=True)`."""
         self._post(lambda: method(self._served(), *arguments, **options))
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether an answer is under way, or a line of it has not ended."""
+        return self._mind is not None and self._mind.is_answering
+
     def close(self) -> None:
         """Break off the answer. Events that are under way may still come."""
         self._post(self._shut)

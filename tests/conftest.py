@@ -30,6 +30,8 @@ SERVERS = (  # fixtures that start them for many files, and those not for too ma
     *("roomy", "echo", "echo_with_whisper", "pocket_with_whisper", "scripted", "minded"),
     *("shared_cluster", "talkers"),
 )
+BROWSER = "tests/browser/"
+SECOND_HALF = "tests/browser/test_pictures.py"  # with it begin the files of as much time again
 BEFORE_S = 10.0  # a pause this long before a test may have disturbed its servers
 MEASURED = "measured"  # the name of a line for the summary among a report's properties
 MACHINE = MachinePauses()
@@ -89,11 +91,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGro
 class FilesOrServers(LoadGroupScheduling):
     """Keeps tests of a file together, and those of all files that share servers.
 
-    Otherwise each process that got one of those files started the same servers once more.
+    Otherwise each process that got one of those files started the same servers once more. Tests in
+    a browser are two halves: in four browsers at a time on two cores a page took longer than is
+    waited for it.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        """Return what a test belongs to: the group of its mark, else its file."""
+        """Return what a test belongs to: a half, the group of its mark, or its file."""
+        if nodeid.startswith(BROWSER):
+            return f"{BROWSER} {nodeid < SECOND_HALF}"
         return super()._split_scope(nodeid).split("::")[0]
 
 

@@ -104,6 +104,17 @@ class Scene:
         assert answer.status_code == httpx.codes.ACCEPTED, answer.text
         return answer.json()["id"]
 
+    async def moves(self) -> None:
+        """Have the room moved to another worker, and wait until it is live there."""
+        session = await self.session()
+        async with self._http() as http:
+            answer = await http.post(f"/sessions/{session['id']}/move")
+        assert answer.status_code == httpx.codes.ACCEPTED, answer.text
+        deadline_s, moved = time.monotonic() + WITHIN_S, session["generation"] + 1
+        while (now := await self.session())["generation"] != moved or now["state"] != "live":
+            assert time.monotonic() < deadline_s, f"never moved: {now}"
+            await asyncio.sleep(EVERY_S)
+
     def _http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.stack.url, trust_env=False, verify=False, timeout=20)
 

@@ -30,7 +30,7 @@ OVER = "over"
 MOVED = "another worker has taken over"  # a reason to leave
 SETTLE_FRAMES = 13  # 1 s: clients subscribe to the new voices
 PAUSE_FRAMES = 3  # 0.24 s without a word or a sound of anybody
-WAIT_MOST_FRAMES = 125  # 10 s for such a pause
+WAIT_MOST_FRAMES = 125  # 10 s for such a pause, in which no answer of a mind is awaited
 STOP_WITHIN_S = 0.3  # to publish the last words
 TELL_WITHIN_S = 1.0
 SHOWN_WITHIN_S = 2.0
@@ -118,14 +118,17 @@ class HandOver:
         self._moment = Moment()
         self._has_begun = self._has_waited = False
 
-    def is_due(self, spec: RoomSpec, personas: RoomPersonas, *, person_speaks: bool) -> bool:
-        """Take a frame; return, once, whether to `run` now."""
+    def is_due(self, spec: RoomSpec, personas: RoomPersonas, *, is_busy: bool) -> bool:
+        """Take a frame; return, once, whether to `run` now.
+
+        `is_busy`: a person speaks, or waits for the answer of a mind.
+        """
         if not spec.standby:
             self._has_begun = False  # after a move that was given up another one may come
             return False
         if self._has_begun:
             return False
-        is_quiet = personas.are_quiet and not person_speaks
+        is_quiet = personas.are_quiet and not is_busy
         self._has_begun = self._moment.has_come(
             is_ready=self._others.one_is_ready, is_quiet=is_quiet
         )

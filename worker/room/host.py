@@ -214,7 +214,8 @@ class Host:
             people = ears.next_frame()
             speech.push(people)
             personas.tick(people, speech.is_active)
-            if self._hand_over.is_due(self._spec, personas, person_speaks=speech.is_active):
+            is_busy = speech.is_active or (self._mind is not None and self._mind.may_answer)
+            if self._hand_over.is_due(self._spec, personas, is_busy=is_busy):
                 self._tasks.spawn(self._hand_over.run(personas))
             words.tick(ears.spoken)
             if self._recorder is not None:

@@ -1,6 +1,7 @@
 """Connects a room with its mind: its events go in, lines and events come out. Room's event loop."""
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -36,6 +37,7 @@ from protocol.minds import LinesMind
 from protocol.room_spec import RoomSpec
 from worker.loops import call_on_loop
 from worker.room.background_tasks import BackgroundTasks
+from worker.room.people_words import LAST_WORDS_S
 from worker.room.persona.lines import Line
 from worker.room.personas import RoomPersonas
 
@@ -63,6 +65,7 @@ class MindConnection:
         self._tasks = BackgroundTasks("mind", spec.room)
         self._has_warned_of_lines = self._has_recalled = False
         self._held: list[Event] | None = None  # while it is told what was before
+        self._paused_s = -math.inf  # when a person fell silent whose words are not known yet
         self._minds = minds
         self._lines: dict[str, LinesMind] = {}  # by persona's id
         self._begun: dict[str, str] = {}  # segments, the latest by persona's id
@@ -105,6 +108,11 @@ class MindConnection:
         names = self._names if len(self._names) > 1 else []
         return " ".join([*sorted(said, key=said.__getitem__), *(f"{each}!" for each in names)])
 
+    @property
+    def may_answer(self) -> bool:
+        """Whether the mind answers, or may soon: it has yet to learn what a person just said."""
+        return self._mind.is_answering or self._loop.time() - self._paused_s < LAST_WORDS_S
+
     def people_paused(self, is_paused: bool) -> None:
         """Let personas with fixed lines wait until the words are known and a line answers them.
 
@@ -112,6 +120,7 @@ class MindConnection:
         """
         if not is_paused:
             return self._go_on()
+        self._paused_s = self._loop.time()
         for persona in self._personas.present:
             if persona.spec.id in self._lines:
                 persona.wait_for_mind()
@@ -144,6 +153,8 @@ class MindConnection:
         self._tasks.cancel()
 
     def _take_words(self, event: TranscriptEvent) -> None:
+        if event.final:
+            self._paused_s = -math.inf
         person = self._room.remote_participants.get(event.identity)
         left = self._left.get(event.identity, "")
         name = (person.name if person is not None else left) or event.identity

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.servers import free_port, wait_until
-from harness.stack import Stack, start_stack
+from harness.stack import Stack, environment, module, start_stack
 from protocol.config.settings import PROJECT
 from tests.worker.scripted.schedule import SCHEDULE_FILE, Schedule
 
 EXAMPLES = PROJECT / "examples" / "minds"
 KEY = "sk-a-key-that-must-not-show"
 HOURS = "Sunday: 11 in the morning to 3 in the afternoon"  # of examples/minds/opening_hours.toml
+WORKER = "tests.worker.scripted"  # loads no model
+SLOTS = 3
 WITHIN_S = 90.0  # longer than a command may take
 QUESTION = "What time do you open on Sunday?"
 
@@ -25,6 +27,7 @@ class MindStack:
     stack: Stack
     schedule: Schedule
     model_port: int
+    settings: dict[str, str]  # of its worker, in lower case
 
 
 @contextmanager
@@ -38,20 +41,39 @@ def start_minded(folder: Path) -> Generator[MindStack]:
         shutil.copy(EXAMPLES / f"{name}.toml", folder / "personas")
     schedule, port = Schedule(folder / "schedule.json"), free_port()
     schedule.write({})
+    settings = {
+        "personas_dir": str(folder / "personas"),
+        "default_persona": "shop",
+        "mind_url": f"http://127.0.0.1:{port}/v1",
+        "mind_model": "scripted",
+        "mind_api_key": KEY,
+        SCHEDULE_FILE.lower(): str(schedule.path),
+    }
     with start_stack(
-        folder,
-        model="echo",  # not loaded
-        capacity=3,
-        worker_module="tests.worker.scripted",
-        personas_dir=str(folder / "personas"),
-        default_persona="shop",
-        mind_url=f"http://127.0.0.1:{port}/v1",
-        mind_model="scripted",
-        mind_api_key=KEY,
-        **{SCHEDULE_FILE.lower(): str(schedule.path)},
+        folder, model="echo", capacity=SLOTS, worker_module=WORKER, **settings
     ) as stack:
-        log = folder / "worker.log"
-        wait_until(
-            lambda: "tool_server_connected" in log.read_text(), "the tools are there", WITHIN_S
-        )
-        yield MindStack(stack, schedule, port)
+        _wait_for_tools(folder / "worker.log")
+        yield MindStack(stack, schedule, port, settings)
+
+
+@contextmanager
+def other_worker(minded: MindStack, folder: Path) -> Generator[None]:
+    """Run one more worker of that product, ready as the first one."""
+    stack, log = minded.stack, folder / "worker.log"
+    env = environment(stack.livekit, stack.redis_url) | {
+        "WORKER_PORT": str(free_port()),
+        "MODEL": "echo",
+        "CAPACITY": str(SLOTS),
+    }
+    env |= {name.upper(): value for name, value in minded.settings.items()}
+    with module(WORKER, lambda: _says('"state": "ready"', log), log, env):
+        _wait_for_tools(log)
+        yield
+
+
+def _wait_for_tools(log: Path) -> None:
+    wait_until(lambda: _says("tool_server_connected", log), "the tools are there", WITHIN_S)
+
+
+def _says(text: str, log: Path) -> bool:
+    return log.exists() and text in log.read_text()

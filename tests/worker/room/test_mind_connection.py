@@ -4,6 +4,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from mind.room import RoomMind
 from protocol.events import Event, TranscriptEvent
 from protocol.minds import read_mind
@@ -94,3 +96,29 @@ async def test_the_last_words_of_a_person_who_has_left_have_their_name() -> None
     )
     connection.take(said)
     assert told == [(RoomMind.heard, "Ann", "Bye.")]
+
+
+@pytest.mark.parametrize("is_answering", [False, True])
+async def test_an_answer_may_come_from_a_persons_pause_on(is_answering: bool) -> None:
+    """An answer may come while a person's words are not known yet, and while the mind answers."""
+    ann = SimpleNamespace(identity="person-1", name="Ann")
+    room: Any = SimpleNamespace(remote_participants={ann.identity: ann}, on=lambda *_: None)
+    mind = SimpleNamespace(call=lambda *_, **__: None, is_answering=False)
+    minds: Any = SimpleNamespace(open_room=lambda *_: mind, tables={})
+    personas: Any = SimpleNamespace(present=[])
+    connection = MindConnection(minds, SPEC, room, personas, print, print)
+    words: Any = {
+        "at_s": 0.0,
+        "identity": ann.identity,
+        "segment_id": "s",
+        "start_s": 0,
+        "end_s": 1,
+    }
+    may_answer = [connection.may_answer]
+    connection.people_paused(True)
+    for final in (False, True):
+        may_answer.append(connection.may_answer)
+        connection.take(TranscriptEvent(text="Is it?", final=final, **words))
+    mind.is_answering = is_answering
+
+    assert [*may_answer, connection.may_answer] == [False, True, True, is_answering]

@@ -14,7 +14,7 @@ from typing import Self
 
 import pytest
 
-from harness.person import Person, eventually, fetch_token, person
+from harness.person import WITHIN_S, Person, eventually, fetch_token, person
 from harness.rooms import all_free, in_talk
 from harness.stack import Stack, cpu_s, worker_processes
 from protocol import wire
@@ -27,6 +27,7 @@ FLOOD = 3_000
 FLOODS = ("open_lines", "unknown_streams", "same_stream", "lines", "data")
 TRACKS = 40  # more are too many for the client's own SDK
 REMOVED = "moshi_removed_participants_total"
+REFUSED_LEAST = 46  # of the lines that one person opens beyond what it may
 
 
 @asynccontextmanager
@@ -140,24 +141,27 @@ async def test_idle_microphones_cost_almost_nothing(roomy: Stack, measured: list
 
 
 async def test_open_lines_do_not_stop_the_answer_to_another_person(roomy: Stack) -> None:
-    """While one person has fifty open lines, another person's line is answered."""
+    """While one person has fifty open lines, another's line is answered, and most are refused."""
     async with person(roomy.url) as ann:
         await in_talk(ann)
         before = await counter(roomy, "moshi_unread_messages_total")
         late_before = await counter(roomy, "moshi_late_lines_total")  # of other tests
         open_lines = [
-            await ann.room.local_participant.stream_text(topic=wire.CHAT_TOPIC) for _ in range(50)
+            await ann.room.local_participant.stream_text(topic=wire.CHAT_TOPIC)
+            for _ in range(OPEN_PER_PERSON + REFUSED_LEAST)
         ]
         async with person(roomy.url, {"room_name": ann.room.name}) as ben:
             await eventually(lambda: len(ben.personas) == 1, "Ben sees the persona, too")
             await ben.room.local_participant.send_text("Hello?", topic=wire.CHAT_TOPIC)
             await eventually(lambda: bool(ben.chat), "an answer")
-        refused = await counter(roomy, "moshi_unread_messages_total") - before
+        enough = before + REFUSED_LEAST
+        async with asyncio.timeout(WITHIN_S):  # processes of rooms report their figures each second
+            while await counter(roomy, "moshi_unread_messages_total") < enough:  # noqa: ASYNC110 - it sends no event
+                await asyncio.sleep(0.1)
         late = await counter(roomy, "moshi_late_lines_total") - late_before
         for line in open_lines:
             await line.aclose()
     await all_free(roomy)
-    assert refused >= 50 - OPEN_PER_PERSON
     assert late <= OPEN_PER_PERSON
 
 

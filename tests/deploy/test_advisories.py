@@ -1,6 +1,7 @@
 """Known faults: no locked package has one that affects us, and a version with one is found."""
 
 import json
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def test_an_old_list_is_reported(
     """An old list of advisories is reported and fails nothing."""
     old = project / "advisories.toml"
     day = date.today() - timedelta(days=advisories.OLD_DAYS + 1)
-    old.write_text(f"looked = {day}\nadvisory = []\n")
+    ours = advisories.LIST.read_text(encoding="utf-8")  # its advisories are read once per process
+    old.write_text(re.sub(r"(?m)^looked = .*", f"looked = {day}", ours), encoding="utf-8")
     monkeypatch.setattr(advisories, "LIST", old)
 
     assert advisories.main() == 0

@@ -180,7 +180,7 @@ async def test_a_call_bypasses_the_proxy_and_survives_its_worker(
         second = ann.personas[0].identity
         await eventually(lambda: ann.rms(second) > 0.2, "the echo is heard again")
 
-    # More than 2 where a process of rooms was killed some time before the main process, which tells.
+    # More than 2 where a process of rooms was killed before the main process, which then tells it.
     assert int(ann.personas[0].attributes[wire.ATTR_GENERATION]) > 1
     assert product.proxy.targets == []
 

@@ -1,8 +1,9 @@
 """Count threads, file descriptors and memory of the processes of a stack, with psutil."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import redis
@@ -49,13 +50,24 @@ def held_by(pid: int) -> Held:
 
 
 def held_by_worker(stack: Stack) -> Held:
-    """Count the resources of a worker: those of its main process and of its rooms' together."""
-    held = [held_by(each.pid) for each in worker_processes(stack.worker_pid)]
+    """Count the resources of a worker: those of its main process and of its rooms' together.
+
+    Connections to redis do not count: a pool keeps as many as were ever used at once.
+    """
+    processes = worker_processes(stack.worker_pid)
+    held = [held_by(each.pid) for each in processes]
     return Held(
         sum(each.threads for each in held),
-        sum(each.descriptors for each in held),
+        sum(each.descriptors for each in held) - _to_redis(stack, processes),
         round(sum(each.rss_mib for each in held), 1),
     )
+
+
+def _to_redis(stack: Stack, processes: Iterable[psutil.Process]) -> int:
+    """Count the connections of processes to a stack's redis."""
+    port = urlsplit(stack.redis_url).port
+    remote = [link.raddr for each in processes for link in each.net_connections("tcp")]
+    return sum(bool(each) and each.port == port for each in remote)
 
 
 def processes_of(stack: Stack) -> Mapping[str, int]:

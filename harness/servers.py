@@ -5,6 +5,7 @@ Started by `deploy.launch.die_with_parent`, so that a killed pytest leaves nothi
 """
 
 import os
+import secrets
 import socket
 import subprocess
 import time
@@ -31,6 +32,7 @@ from protocol.config.settings import DEVELOPMENT_SECRET, Settings
 About = TypeVar("About")
 Process = subprocess.Popen[bytes] | Fork
 
+OWN_PORTS = range(10_000, 32_768)  # below those of Linux's connections
 START_WITHIN_S = 60.0  # a deadline for a busy machine
 STOP_WITHIN_S = 1.0  # LiveKit takes 5 s to say goodbye, which no test reads
 ATTEMPTS = 3  # another process may take a free port first
@@ -75,10 +77,14 @@ class GivenSettings(Settings):
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Return a loopback port that is free at this moment."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback port that is free at this moment, and that Linux gives to no connection.
+
+    Of its own choice another process's connection may have got one before the server has.
+    """
+    while True:
+        with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", secrets.choice(OWN_PORTS)))  # `random` is seeded by pytest
+            return int(probe.getsockname()[1])
 
 
 def wait_until(

@@ -1,6 +1,7 @@
 """`python -m token_service`: settings → logging → HTTP."""
 
 import logging
+import os
 import resource
 import socket
 import sys
@@ -102,7 +103,8 @@ def main() -> None:
         app = create_app(settings)
         limit = connections()
     except InvalidInput as error:
-        sys.exit(f"token_service: {error}")
+        sys.stderr.write(f"token_service: {error}\n")
+        sys.exit(os.EX_CONFIG)
     config = uvicorn.Config(
         Forwarded(app, settings),
         http=Connection,

@@ -27,6 +27,7 @@ from protocol.config.settings import Settings, load_settings, log_misspelt
 from protocol.errors import InvalidInput
 from protocol.heartbeat import SpeechRecognition
 from protocol.websocket_ticket import CHAT_PATH
+from worker.background_tasks import BackgroundTasks
 from worker.context import WorkerContext
 from worker.engine.engine import Engine
 from worker.engine.files.recognisers import kyutais
@@ -41,7 +42,6 @@ from worker.hearing.choice import start_recogniser
 from worker.jobs import Jobs
 from worker.loops import call_on_loop, on_daemon
 from worker.recording.recordings import recordings_of
-from worker.room.background_tasks import BackgroundTasks
 from worker.room_process.room_processes import RoomProcesses
 from worker.websocket.own_url import own_url
 from worker.websocket.server import WebSocketServer
@@ -281,9 +281,9 @@ def main() -> int:
         rooms = RoomProcesses(settings)  # before this process has any thread
         tracing.start(settings.otel_exporter_otlp_endpoint, "worker")
         asyncio.run(_main(settings, rooms))
-    except (InvalidInput, ConnectionError, OSError) as error:
+    except (InvalidInput, OSError) as error:
         sys.stderr.write(f"worker: {error}\n")
-        return 1
+        return os.EX_CONFIG if isinstance(error, InvalidInput) else 1
     finally:
         if rooms is not None:
             rooms.close()

@@ -1,5 +1,7 @@
 """Keep one command running: restart it after a crash, later each time, and give up at last.
 
+A command that refuses its configuration at its start is not tried again.
+
 `python -m deploy.launch.supervise --name worker --launcher 4711 -- python -m worker`. Honcho shows
 the output of all commands but restarts none. One supervisor per command, in a process of its own:
 it survives a launcher that is killed, and then ends the command with everything it started.
@@ -15,7 +17,13 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, fields
 
-from tenacity import AsyncRetrying, RetryCallState, stop_after_attempt, wait_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from deploy.launch.die_with_parent import tethered
 
@@ -39,6 +47,10 @@ class Crashed(RuntimeError):
     """The command ended by itself; the text says how."""
 
 
+class Refused(RuntimeError):
+    """The command cannot run as it is configured; the text says how it ended."""
+
+
 class Supervisor:
     """Runs one command again and again."""
 
@@ -52,7 +64,7 @@ class Supervisor:
     async def keep(self, after: list[str]) -> None:
         """Wait for the addresses in `after`, then run the command until cancelled.
 
-        Raises `Crashed` with the last reason after too many crashes in a row.
+        Raises `Crashed` with the last reason after too many crashes in a row, and `Refused`.
         """
         limits = self.limits
         for address in after:
@@ -60,6 +72,7 @@ class Supervisor:
         while True:
             async for attempt in AsyncRetrying(
                 sleep=asyncio.sleep,
+                retry=retry_if_exception_type(Crashed),
                 stop=stop_after_attempt(limits.crashes),
                 wait=wait_exponential(limits.first_wait_s, max=limits.longest_wait_s),
                 before_sleep=self._report_crash,
@@ -69,7 +82,7 @@ class Supervisor:
                     await self._run_once()
 
     async def _run_once(self) -> None:
-        """Run the command once. Raises `Crashed` if it ended before `steady_s`."""
+        """Run the command once. Raises `Crashed` or `Refused` if it ended before `steady_s`."""
         started = time.monotonic()
         process = await asyncio.create_subprocess_exec(
             *tethered(self._command), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
@@ -81,7 +94,7 @@ class Supervisor:
         lasted_s = time.monotonic() - started
         ending = f"{self._name} ended by itself ({_reason(status)}) after {lasted_s:.1f} s"
         if lasted_s < self.limits.steady_s:
-            raise Crashed(ending)
+            raise Refused(ending) if status == os.EX_CONFIG else Crashed(ending)
         _print(f"{ending}; restarting it")
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
@@ -148,6 +161,8 @@ async def run(supervisor: Supervisor, after: list[str], launcher: int) -> int:
         return 0
     except Crashed as error:
         _print(f"{error}; giving up after {supervisor.limits.crashes} crashes in a row")
+    except Refused as error:
+        _print(f"{error}; giving up, as it cannot run as it is configured")
     return GAVE_UP
 
 

@@ -15,6 +15,7 @@ import pytest
 from harness.servers import free_port, gone, wait_until
 
 CRASH = "import sys; open(sys.argv[1], 'a').write('run\\n'); sys.exit(7)"
+REFUSES = CRASH.replace("sys.exit(7)", "sys.exit(78)")  # os.EX_CONFIG
 STAY = "import sys, signal; open(sys.argv[1], 'a').write('run\\n'); signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + STAY
 CHILD = (
@@ -97,6 +98,16 @@ def test_gives_up_after_so_many_crashes_in_a_row(supervise: Supervise) -> None:
     assert (supervisor.runs(), supervisor.process.returncode) == (3, 3)
     assert last.startswith("child ended by itself (exit status 7) after ")
     assert last.endswith("; giving up after 3 crashes in a row")
+
+
+def test_a_refused_configuration_is_not_tried_again(supervise: Supervise) -> None:
+    """A command that refuses its configuration at its start ends the supervisor at once."""
+    supervisor = supervise(REFUSES, "--first-wait-s", "0.01")
+    [told] = supervisor.finish().splitlines()
+
+    assert (supervisor.runs(), supervisor.process.returncode) == (1, 3)
+    assert told.startswith("child ended by itself (exit status 78) after ")
+    assert told.endswith("; giving up, as it cannot run as it is configured")
 
 
 def test_waits_twice_as_long_each_time(supervise: Supervise) -> None:

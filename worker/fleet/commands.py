@@ -15,8 +15,8 @@ from redis.exceptions import RedisError
 
 from protocol.commands import LIFE_S, Answer, Command, Sent, answer_key, mailbox_key
 from protocol.config.redis_client import open_redis
+from worker.background_tasks import BackgroundTasks
 from worker.fleet.hosts import Hosts
-from worker.room.background_tasks import BackgroundTasks
 
 log = structlog.get_logger(__name__)
 

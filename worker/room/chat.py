@@ -16,10 +16,10 @@ from protocol import wire
 from protocol.events import TranscriptEvent
 from protocol.text import clean
 from worker.allowance import Allowance
+from worker.background_tasks import BackgroundTasks
 from worker.livekit_private.early_streams import EarlyStreams
 from worker.livekit_private.incoming import MessageFilter, read_text
 from worker.livekit_private.native_events import native_events
-from worker.room.background_tasks import BackgroundTasks
 
 log = structlog.get_logger(__name__)
 

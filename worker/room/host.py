@@ -20,12 +20,12 @@ from protocol.config.secret import reveal
 from protocol.events import Event, PeopleEvent
 from protocol.heartbeat import Outcome
 from protocol.room_spec import RoomSpec
+from worker.background_tasks import BackgroundTasks
 from worker.backup.backup import RoomBackup
 from worker.grid import wait_for_tick
 from worker.livekit_private.connecting import connect
 from worker.livekit_private.incoming import accepting_early_sound
 from worker.loops import call_on_loop
-from worker.room.background_tasks import BackgroundTasks
 from worker.room.chat import Chat, typed_line
 from worker.room.context import HostContext
 from worker.room.handover import MOVED, HandOver, OtherHosts, stand_by

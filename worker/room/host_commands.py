@@ -8,7 +8,7 @@ from contextlib import suppress
 import structlog
 
 from protocol.commands import TAKEN, Answer, Command
-from worker.room.background_tasks import BackgroundTasks
+from worker.background_tasks import BackgroundTasks
 from worker.room.mind_connection import MindConnection
 from worker.room.personas import RoomPersonas
 

@@ -35,8 +35,8 @@ from protocol.events import (
 )
 from protocol.minds import LinesMind
 from protocol.room_spec import RoomSpec
+from worker.background_tasks import BackgroundTasks
 from worker.loops import call_on_loop
-from worker.room.background_tasks import BackgroundTasks
 from worker.room.people_words import LAST_WORDS_S
 from worker.room.persona.lines import Line
 from worker.room.personas import RoomPersonas

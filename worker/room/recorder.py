@@ -17,6 +17,7 @@ from protocol import wire
 from protocol.events import Event, RecordingEvent, TranscriptEvent
 from protocol.recordings.names import new_part
 from protocol.room_spec import RoomSpec
+from worker.background_tasks import BackgroundTasks
 from worker.engine.arrays import Pcm
 from worker.frames import FRAME_S
 from worker.livekit_private.attributes import set_attributes
@@ -25,7 +26,6 @@ from worker.recording.mix import RoomFrame
 from worker.recording.part import PartWriter
 from worker.recording.recordings import Recordings
 from worker.recording.transcript import Segment
-from worker.room.background_tasks import BackgroundTasks
 from worker.sound.audience import is_person
 from worker.sound.ears import Microphone
 

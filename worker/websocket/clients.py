@@ -13,6 +13,7 @@ from aiohttp import WSCloseCode, web
 
 from protocol.config.settings import Settings
 from protocol.websocket_ticket import LARGEST_BYTES, ChatTicket, RoomTicket
+from worker.background_tasks import BackgroundTasks
 from worker.engine.door import EngineDoor
 from worker.websocket.client import Ending, WebSocketClient
 from worker.websocket.conversation import Conversation
@@ -36,7 +37,7 @@ class Clients:
         """`on_left` is called once for each client."""
         self._settings, self._engine = settings, engine
         self._on_left = on_left
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving = BackgroundTasks("client", "websocket")
         self._open: set[WebSocketClient] = set()
         self._has_ended = False
 
@@ -44,9 +45,7 @@ class Clients:
         self, number: int, opens: ChatTicket | RoomTicket, head: bytes, connection: socket
     ) -> None:
         """Answer a client's request, and serve it until there is a reason to end."""
-        serving = asyncio.create_task(self._serve(number, opens, head, connection), name="client")
-        self._serving.add(serving)
-        serving.add_done_callback(self._serving.discard)
+        self._serving.spawn(self._serve(number, opens, head, connection))
 
     def end_all(self) -> None:
         """End all clients, also those that still come."""

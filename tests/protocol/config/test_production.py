@@ -151,12 +151,12 @@ def test_all_unsafe_settings_are_named_at_once() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("module", ["token_service", "worker"])
 def test_both_processes_end_with_the_reason(module: str, tmp_path: Path) -> None:
-    """In production with the development key both processes end with status 1 and one line."""
+    """In production with the development key both processes end with EX_CONFIG and one line."""
     environment = {"PRODUCTION": "true", "HOME": str(tmp_path), "PORT": str(free_port())}
     done = finished(module, env=os.environ | environment | {"WORKER_PORT": str(free_port())})
     [line] = done.stderr.splitlines()
 
-    assert done.returncode == 1
+    assert done.returncode == os.EX_CONFIG
     assert line.startswith(f"{module}: LIVEKIT_API_KEY, LIVEKIT_API_SECRET: the development key")
     assert DEVELOPMENT_SECRET not in done.stderr
 
@@ -167,7 +167,7 @@ def test_the_token_service_ends_if_a_network_is_trusted(tmp_path: Path) -> None:
     environment = {"TRUSTED_PROXIES": "10.0.0.0/8", "HOME": str(tmp_path), "PORT": str(free_port())}
     done = finished("token_service", env=os.environ | environment)
 
-    assert done.returncode == 1
+    assert done.returncode == os.EX_CONFIG
     assert done.stderr.startswith(
         "token_service: TRUSTED_PROXIES='10.0.0.0/8' with AUTH_MODE='loopback':"
     )
@@ -181,7 +181,7 @@ def test_both_processes_refuse_a_short_secret(module: str, tmp_path: Path) -> No
     done = finished(module, env=os.environ | environment)
 
     assert (done.returncode, done.stderr) == (
-        1,
+        os.EX_CONFIG,
         f"{module}: LIVEKIT_API_SECRET: expected at least 32 bytes (value not shown)\n",
     )
 

@@ -9,8 +9,8 @@ import pytest
 
 from harness.person import eventually
 from protocol.commands import TAKEN, Answer, Command
+from worker.background_tasks import BackgroundTasks
 from worker.room import host_commands
-from worker.room.background_tasks import BackgroundTasks
 from worker.room.host_commands import HostCommands
 
 SAY = Command(id="one", room="kitchen", generation=2, do="say", text="Dinner is ready.")

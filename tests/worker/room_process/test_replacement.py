@@ -254,5 +254,5 @@ def test_the_last_line_of_a_worker_that_cannot_start_is_the_reason(tmp_path: Pat
     addresses = {"WORKER_PORT": str(free_port()), "REDIS_URL": f"redis://127.0.0.1:{free_port()}"}
     ended = finished("worker", env=os.environ | given | addresses)
 
-    assert ended.returncode == 1
+    assert ended.returncode == os.EX_CONFIG
     assert ended.stderr.splitlines()[-1].startswith("worker: MIND_URL and MIND_MODEL: expected")

@@ -15,12 +15,12 @@ from livekit import rtc
 from protocol.commands import Answer
 from protocol.events import Event
 from protocol.room_spec import PersonaSpec
+from worker.background_tasks import BackgroundTasks
 from worker.backup.backup import PersonaBackup, Recalled
 from worker.engine.arrays import Pcm
 from worker.engine.door import EngineDoor
 from worker.engine.slots import SlotFrame
 from worker.frames import SILENCE
-from worker.room.background_tasks import BackgroundTasks
 from worker.room.floor import PersonaFrame
 from worker.room.persona.lines import Line, LineQueue
 from worker.room.persona.mind_wait import MindWait

@@ -1,4 +1,4 @@
-"""Small tasks beside a room's frames: a failure is logged and ends nothing. One event loop."""
+"""Small tasks beside the main work: a failure is logged and ends nothing. One event loop."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -73,14 +73,14 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Unanswered:
-    """A typed line of this sender got no answer. A voice cannot read, so it gives none either."""
+    """A typed line of this sender got no answer, or none that can be said: a voice cannot read."""
 
     sender: str
 
 
 @dataclass(frozen=True, slots=True)
 class LeftToVoice:
-    """No fixed line fits a person's words: the voice answers by itself."""
+    """No fixed line answers a person's words, or none that can be said: the voice goes on."""
 
 
 MindEvent = Say | Withdraw | ToolStarted | ToolEnded | Trouble | Unanswered | LeftToVoice

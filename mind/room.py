@@ -57,7 +57,6 @@ class RoomMind:
         self._answering: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._fillers = 0
-        self._has_said = False  # the answer that is under way has
         self._closed = False
         self.set_personas(personas)
 
@@ -138,9 +137,9 @@ class RoomMind:
         """Note that a line of `Say` has ended.
 
         After one that was cut off, the rest of the answer is not said. One that was refused, as the
-        persona cannot say it, is passed over.
+        persona cannot say it, is passed over; where all were, the question has no answer.
         """
-        if self._pending.ended(line_id) and fate == "cut_off":
+        if self._pending.ended(line_id, was_refused=fate == "refused") and fate == "cut_off":
             self.stop()
         self._pending.go_on()
 
@@ -185,12 +184,12 @@ class RoomMind:
         persona = self._addressed(turn.text)
         table = self._minds.table(persona.mind) if persona is not None else None
         if persona is None or table is None:
-            self._left_to_voice(unanswered)
+            self._end_answer(unanswered)
         elif isinstance(table, LinesMind):
             self._answer_by_line(persona, turn, unanswered)
         elif not (is_there := self._minds.retry.ready) or not self._retry.ready:
             self._warn(self._last_trouble if is_there else self._minds.last_trouble)
-            self._left_to_voice(unanswered)
+            self._end_answer(unanswered)
         else:
             thinking = self._think(persona, table, unanswered)
             self._answering = asyncio.create_task(thinking, name="mind")
@@ -203,8 +202,8 @@ class RoomMind:
         persona = self._personas.get(addressed(words, labels, self._floor) or "")
         return None if persona is None or persona.muted else persona
 
-    def _left_to_voice(self, unanswered: Unanswered | None) -> None:
-        self._events.put_nowait(LeftToVoice() if unanswered is None else unanswered)
+    def _end_answer(self, unanswered: Unanswered | None) -> None:
+        self._pending.end_answer(LeftToVoice() if unanswered is None else unanswered)
 
     def _answer_by_line(
         self, persona: PersonaSpec, turn: Turn, unanswered: Unanswered | None
@@ -212,8 +211,7 @@ class RoomMind:
         answers = self._answers_of(persona)
         if answers and (sentence := answers.answer(turn.text, turn.speaker)) is not None:
             self._pending.add(persona.id, sentence)
-        else:
-            self._left_to_voice(unanswered)
+        self._end_answer(unanswered)
 
     def _answers_of(self, persona: PersonaSpec) -> FixedAnswers | None:
         """Return the fixed answers of a persona; None: it has another mind, or none."""
@@ -229,7 +227,6 @@ class RoomMind:
         from mind.model.answer import ModelAnswer  # as in `Minds`
 
         minds, typed = self._minds, unanswered is not None
-        self._has_said = False
         try:
             functions = await self._functions(persona.mind)
             outlet = self._outlet(persona, table)
@@ -244,8 +241,8 @@ class RoomMind:
             minds.worked()
             self._retry.worked()
             self._warnings.worked("mind")
-        if unanswered is not None and not self._has_said:
-            self._events.put_nowait(unanswered)
+        if unanswered is not None:
+            self._pending.end_answer(unanswered)
 
     async def _functions(self, mind: str) -> "Mapping[str, Function]":
         """Return the functions that can be called now; warn where a server of some is away."""
@@ -277,14 +274,14 @@ class RoomMind:
 
         def say(sentence: str) -> None:
             if self._answering is task:
-                self._has_said = True
                 self._pending.add(persona.id, sentence)
 
         def fill() -> None:
             nonlocal filled
             if table.fillers and not filled and self._answering is task:
                 filled = True
-                self._pending.add(persona.id, table.fillers[self._fillers % len(table.fillers)])
+                sentence = table.fillers[self._fillers % len(table.fillers)]
+                self._pending.add(persona.id, sentence, is_filler=True)
                 self._fillers += 1
 
         def ended(call_id: str, ok: bool) -> None:

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mind.events import MindEvent, Say
 from mind.limits import CUT_MARK, CallBudget, Warnings, cut
 from mind.pending import PendingLines
 
@@ -59,18 +60,23 @@ def test_a_cut_text_fits(text: str, most: int) -> None:
 def test_a_voice_has_few_lines_at_a_time(steps: list[str], ahead: int) -> None:
     """Lines are given in order, at most `ahead` at a time; dropped lines are not given."""
     given_lines: list[str] = []
-    pending = PendingLines(lambda say: given_lines.append(say.line_id), ahead)
+
+    def give(event: MindEvent) -> None:
+        assert isinstance(event, Say)
+        given_lines.append(event.line_id)
+
+    pending = PendingLines(give, ahead)
     open_lines: list[str] = []
     for step in steps:
         before = len(given_lines)
         if step == "add":
             pending.add("p1", "Yes.")
         elif step == "end" and open_lines:
-            assert pending.ended(open_lines.pop(0))
+            assert pending.ended(open_lines.pop(0), was_refused=False)
             pending.go_on()
         elif step == "drop":
             assert list(pending.drop()) == open_lines
             open_lines.clear()
         open_lines += given_lines[before:]
         assert len(open_lines) <= ahead
-    assert not pending.ended("unknown")
+    assert not pending.ended("unknown", was_refused=False)

@@ -6,8 +6,9 @@ import pytest
 
 from harness.language_model import ScriptedModel, calls, hang, says, text, whole_calls
 from mind import room
-from mind.events import LeftToVoice, Say, Unanswered, Withdraw
+from mind.events import LeftToVoice, MindEvent, Say, Unanswered, Withdraw
 from mind.model.instructions import TYPED
+from mind.room import Fate
 from mind.words.lines import FixedAnswers
 from protocol.events import (
     ChangedEvent,
@@ -271,6 +272,37 @@ async def test_a_typed_line_without_an_answer_is_given_back(
         assert host.events[-1] == LeftToVoice(), "it need not wait for a line any longer"
     told = [TYPED in asked["messages"][1]["content"] for asked in model.requests]
     assert told == [True, True]
+
+
+async def test_a_line_whose_answer_cannot_be_said_has_no_answer(
+    open_room: Open, model: ScriptedModel
+) -> None:
+    """Where the persona can say no sentence of an answer, that counts as no answer."""
+    model.reply(says("One. Two. Three."), says("One. Two."))
+    kim = TEACHER.model_copy(update={"label": "Kim", "mind": "kim"})
+    minds = {"chef": chat(), "kim": LINES}
+    async with open_room(minds=minds, personas=[CHEF, kim], slow=True) as host:
+
+        async def answered(fates: list[Fate]) -> list[MindEvent]:
+            begin = len(host.events)
+            await host.mind.settle()
+            for number, fate in enumerate(fates):
+                await host.until(lambda at=number: len(said(begin)) > at)
+                host.mind.line_ended(said(begin)[number].line_id, fate)
+            await host.mind.settle()
+            return [each for each in host.events[begin:] if not isinstance(each, Say)]
+
+        def said(begin: int) -> list[Say]:
+            return [each for each in host.events[begin:] if isinstance(each, Say)]
+
+        host.mind.typed("Bo", "Chef, count", "bo-1")
+        assert await answered(["refused", "refused", "refused"]) == [Unanswered("bo-1")]
+        host.mind.typed("Bo", "Chef, count", "bo-1")
+        assert await answered(["said", "refused"]) == []
+        host.mind.typed("Bo", "Kim, your name?", "bo-1")
+        assert await answered(["refused"]) == [Unanswered("bo-1")]
+        host.mind.heard("Bo", "Kim, your name?", final=True)
+        assert await answered(["refused"]) == [LeftToVoice()]
 
 
 async def test_a_model_is_not_asked_for_a_muted_persona(

@@ -193,7 +193,10 @@ def test_livekit_is_the_version_that_the_tests_run() -> None:
         ("worker.device=tpu", "/worker/device"),
         ("worker.enviroment.CAPACITY=3", "enviroment"),
         ("worker.env.CAPACITY=3", "got number, want string"),
-        ("worker.env.DRAIN_GRACE_S=x", "invalid propertyName 'DRAIN_GRACE_S'"),
+        ("worker.env.capacity=x", "at '/worker/env': additional properties 'capacity'"),
+        ("worker.env.DRAIN_GRACE_S=x", "worker.env.DRAIN_GRACE_S: the chart sets it"),
+        ("tokenService.env.AUTH_MODE=x", "tokenService.env.AUTH_MODE: the chart sets it"),
+        ("recordings.env.RECORD_DIR=x", "recordings.env.RECORD_DIR: the chart sets it"),
         ("worker.autoscaling.enabled=true", "/worker/autoscaling/prometheus"),
         ("image.registry=registry.example.com", "/image/registry"),
         (

@@ -66,8 +66,26 @@ tolerations:
 {{- end }}
 {{- end }}
 
-{{- /* Settings that both services are told: dict "root" $ "secrets" (list …) "env" (dict …) */}}
+{{- /* Settings that the chart sets by values of their own or by the Secret. */}}
+{{- define "ownSettings" -}}
+PRODUCTION LIVEKIT_URL LIVEKIT_PUBLIC_URL LIVEKIT_API_KEY LIVEKIT_API_SECRET REDIS_URL HF_TOKEN MIND_API_KEY
+RECORD_S3_SECRET_KEY RECORD_DIR HOST PORT AUTH_MODE TRUSTED_PROXIES API_KEYS_FILE AUDIT_LOG
+WORKER_HOST WORKER_PORT MODEL DEVICE DRAIN_GRACE_S
+{{- end }}
+
+{{- /* Refuse these: dict "env" (dict …) "name" "worker". Of names that a schema refuses, Helm tells a wrong place. */}}
+{{- define "checkedEnv" -}}
+{{- range $name, $_ := .env }}
+{{- if has $name (regexSplit "\\s+" (include "ownSettings" $) -1) }}
+{{- fail (printf "%s.env.%s: the chart sets it, by another value or from the Secret" $.name $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* Settings that both services are told: dict "root" $ "secrets" (list …) "env" (dict …) "name" "worker" */}}
 {{- define "environment" -}}
+{{- include "checkedEnv" . }}
+{{- include "checkedEnv" (dict "env" .root.Values.recordings.env "name" "recordings") }}
 - { name: PRODUCTION, value: "true" }
 - { name: LIVEKIT_URL, value: {{ .root.Values.livekit.url | quote }} }
 {{- range .secrets }}

@@ -121,7 +121,7 @@ def load_catalogue(folder: Path, model: str = "") -> dict[str, Persona]:
     if not catalogue:
         raise InvalidInput(f"PERSONAS_DIR={str(folder)!r} holds no persona (expected *.toml files)")
     for persona in catalogue.values():
-        check_mind(persona, catalogue)
+        check_mind(persona, catalogue, f"{persona.name}.toml")
     return catalogue
 
 
@@ -136,15 +136,17 @@ def _persona(path: Path, fields: dict[str, Any]) -> Persona:
     try:
         return Persona(name=path.stem, **fields)
     except ValidationError as error:
-        why = explain(error, fields=[each for each in Persona.model_fields if each != "name"])
+        fields_of_files = [each for each in Persona.model_fields if each != "name"]
+        # The refusal goes to the log, which holds no prompt.
+        why = explain(error, secret=("prompt",), fields=fields_of_files)
         raise InvalidInput(f"{path.name}: {why}") from error
     except TypeError as error:
         raise InvalidInput(f"{path.name}: 'name' is the file's own name, leave it out") from error
 
 
-def check_mind(persona: Persona, catalogue: Catalogue) -> None:
-    """Raise `InvalidInput` for a mind that no file of the catalogue defines."""
+def check_mind(persona: Persona, catalogue: Catalogue, source: str) -> None:
+    """Raise `InvalidInput` that names `source` for a mind that no file of the catalogue defines."""
     defined = [each.name for each in catalogue.values() if each.mind == each.name]
     if persona.mind and persona.mind not in defined:
         choices = ", ".join(defined) or "none"
-        raise InvalidInput(f"{persona.name}: mind={persona.mind!r} is unknown; choices: {choices}")
+        raise InvalidInput(f"{source}: mind={persona.mind!r} is unknown; choices: {choices}")

@@ -41,8 +41,10 @@ CHUNK_BYTES = 256 * 1024
 RETRIES, RETRY_WITHIN = 2, timedelta(seconds=10)
 
 
-# By S3's own codes. Without one, nothing answered at the address.
+# By S3's own codes. Without one, nothing answered at the address. The first that fits counts:
+# without a key, the library asks Amazon's link-local addresses for the machine's role.
 SETTINGS_AT_FAULT = {
+    "http://169.254.": "RECORD_S3_ACCESS_KEY: expected a key; Amazon gives this machine no role",
     "InvalidAccessKeyId": "RECORD_S3_ACCESS_KEY: the storage does not know this key",
     "XAdminUserNotFound": "RECORD_S3_ACCESS_KEY: the storage does not know this key",  # versitygw
     "SignatureDoesNotMatch": "RECORD_S3_SECRET_KEY: it is not the secret of RECORD_S3_ACCESS_KEY",
@@ -222,6 +224,6 @@ def _failures() -> Generator[None]:
     try:
         yield
     except (BaseError, OSError) as error:
-        said = str(error)
+        said = str(error).partition("\n\nDebug source:")[0]  # many lines, and nothing new
         known = [why for code, why in SETTINGS_AT_FAULT.items() if code in said]
         raise StorageAway(f"{[*known, type(error).__name__][0]}: {said:.300}") from error

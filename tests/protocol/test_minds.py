@@ -72,7 +72,7 @@ def test_a_recogniser_is_told_what_people_may_say() -> None:
 @pytest.mark.parametrize(
     ("mind", "refusal"),
     [
-        ('mind = "plain"', r"chef: mind='plain' is unknown; choices: none"),
+        ('mind = "plain"', r"chef\.toml: mind='plain' is unknown; choices: none"),
         ('[mind]\nkind = "chat"\napi_key = "sk-secret"', r"chef\.toml: mind: .*api_key"),
     ],
 )

@@ -75,6 +75,15 @@ def test_a_file_that_cannot_be_used_is_named(
     assert str(caught.value).startswith(reason)
 
 
+def test_a_refused_prompt_is_not_shown(tmp_path: Path) -> None:
+    """The refusal of a persona file names the prompt's fault and shows no word of the prompt."""
+    prompt = "Our margin is 40 %. " * 60
+    with pytest.raises(InvalidInput, match=r"^chef\.toml: prompt: .* 1000 characters$") as caught:
+        load_catalogue(write(tmp_path, chef=f'label = "Chef"\nprompt = "{prompt}"'))
+
+    assert "margin" not in str(caught.value)
+
+
 def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     """A persona file that is not UTF-8 is refused with its name."""
     (tmp_path / "chef.toml").write_bytes('label = "Küche"'.encode("latin-1"))

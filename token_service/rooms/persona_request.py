@@ -74,5 +74,5 @@ def read_persona(wanted: object, catalogue: Catalogue, field: str = "persona") -
     except ValidationError as error:
         why = explain(error, fields=[each for each in Persona.model_fields if each != "examples"])
         raise InvalidInput(f"{field}: {why}") from error
-    check_mind(persona, catalogue)
+    check_mind(persona, catalogue, field)
     return persona

@@ -315,3 +315,16 @@ async def test_a_wrong_setting_is_named(bucket: Settings, setting: str, value: s
         with pytest.raises(StorageAway, match=f"^{setting.upper()}: ") as raised:
             await ask()
         assert reveal(bucket, "record_s3_secret_key", "a test") not in str(raised.value)
+
+
+async def test_a_key_that_is_not_given_is_named(
+    bucket: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key, and on a machine that Amazon gives no role, the reason names the key."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")  # so Amazon's address of roles is silent
+    storage = open_storage(bucket.model_copy(update={"record_s3_access_key": ""}))
+    with pytest.raises(StorageAway, match=r"^RECORD_S3_ACCESS_KEY: [^\n]*$"):
+        await storage.of(OWNER)

@@ -7,6 +7,10 @@ from pydantic import ValidationError
 
 # Types of faults whose texts name types of Python, where the input is JSON or TOML.
 EXPECTED = {
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
     "tuple_type": "a list",
     "list_type": "a list",
     "set_type": "a list",
@@ -69,7 +73,7 @@ def expected(fault: Mapping[str, Any], fields: Collection[str] = ()) -> str:
         case "too_short":
             return f"expected at least {_items(fault, 'min_length')}"
         case kind if kind in EXPECTED:
-            return f"expected {EXPECTED[kind]}, got {_kind(fault['input'])}"
+            return f"expected {EXPECTED[kind]}, got {kind_of(fault['input'])}"
         case _:
             return fault["msg"].removeprefix("Value error, ")
 
@@ -79,15 +83,17 @@ def _items(fault: Mapping[str, Any], limit: str) -> str:
     return f"{most} item{'s' if most != 1 else ''}, got {fault['ctx']['actual_length']}"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
     """Name the kind of a JSON value; the value itself may be a prompt."""
     match value:
         case None:
             return "null"
         case bool():
             return "true or false"
-        case int() | float():
+        case int():
             return "a number"
+        case float():
+            return "a number with a decimal point"
         case str():
             return "a text"
         case Mapping():

@@ -71,7 +71,7 @@ PROBLEMS = (
     Example(503, "redis_away", "Redis does not answer."),
     Example(503, "redis_full", "Redis is full, so no new room can open. Try again soon."),
     Example(503, "redis_refuses", "Redis refuses a command: READONLY."),
-    Example(503, "room_full", "This room is for 2 people, and all are there."),
+    Example(503, "room_full", "This room has no place for another person: max_people=2."),
     Example(503, "starting", "The personas are still joining."),
     Example(503, "too_many_lines", "8 lines wait to be said by Chef. Try again later."),
     Example(503, "too_many_personas", "9 personas were asked for; a worker here has room for 6."),

@@ -3,7 +3,16 @@
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    TypeAdapter,
+    ValidationError,
+)
 
 from protocol.errors import explain
 
@@ -27,10 +36,15 @@ class Dish(BaseModel):
         (dict[str, str], "true", "=True: expected an object, got true or false"),
         (Dish, "[1]", "=[1]: expected an object, got a list"),
         (Dish, "null", "=None: expected an object, got null"),
+        (str, "5", "=5: expected a text, got a number"),
+        (StrictBool, '"yes"', "='yes': expected true or false, got a text"),
+        (StrictInt, "1.5", "=1.5: expected a whole number, got a number with a decimal point"),
+        (StrictInt, "true", "=True: expected a whole number, got true or false"),
+        (StrictFloat, '"x"', "='x': expected a number, got a text"),
     ],
 )
 def test_a_wrong_kind_is_named_as_in_json(kind: Any, given: str, expected: str, read: str) -> None:
-    """A value of a wrong kind is refused in JSON's words: list, object, text, number, null."""
+    """A value of a wrong kind is refused in JSON's words: list, text, number and so on."""
     adapter = TypeAdapter[Any](kind)
     value = given if read == "validate_json" else TypeAdapter[Any](Any).validate_json(given)
     with pytest.raises(ValidationError) as caught:

@@ -229,9 +229,8 @@ class Fleet:
             known = catalogue.get(persona.name)
             usual = {"default", known.voice} if known else NO_CHOICE
             if self.voices and persona.voice not in usual and persona.voice not in self.voices:
-                raise InvalidInput(
-                    f"persona.voice={persona.voice!r}: choices: {', '.join(self.voices)}"
-                )
+                unknown = f"{persona.name}: voice={persona.voice!r} is unknown"
+                raise InvalidInput(f"{unknown}; choices: {', '.join(self.voices)}")
 
 
 def slots_of(worker: Heartbeat) -> int:

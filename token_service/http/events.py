@@ -7,7 +7,7 @@ sends a comment every 15 s to keep the connection open. The stream ends with the
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
@@ -31,9 +31,16 @@ LastEventId = Annotated[str, Header(), EVENT_ID]
 ALL_SENT = "The session has ended, and every event of it was sent: do not come back."
 
 
+class Followed(NamedTuple):
+    """A session whose events are followed, from one of them on."""
+
+    spec: RoomSpec
+    last_event_id: str
+
+
 async def _followed(
     session_id: str, service: OpenService, caller: Observer, last_event_id: LastEventId = "0"
-) -> AsyncGenerator[RoomSpec]:
+) -> AsyncGenerator[Followed]:
     """Find the session and count the stream before the answer begins, so that it can be refused.
 
     Whoever has all events of an ended session gets 204, as a browser's EventSource connects again
@@ -43,7 +50,7 @@ async def _followed(
     if spec.ended and await service.events.all_sent(spec.room, last_event_id):
         raise HTTPException(HTTPStatus.NO_CONTENT)
     with service.followed(caller):
-        yield spec
+        yield Followed(spec, last_event_id)
 
 
 @router.get(
@@ -52,15 +59,15 @@ async def _followed(
     responses=REFUSALS | {204: {"description": ALL_SENT}},
 )
 async def follow_events(
-    spec: Annotated[RoomSpec, Depends(_followed)],
+    followed: Annotated[Followed, Depends(_followed)],
     service: OpenService,
-    last_event_id: LastEventId = "0",
     follow: Annotated[bool, Query(description=FOLLOW)] = True,
 ) -> AsyncGenerator[ServerSentEvent]:
     """Follow a session: states, transcripts, turns, the floor, people, warnings, and its end.
 
     Begins with the stored events, or after `Last-Event-ID`.
     """
+    spec, last_event_id = followed
     yield ServerSentEvent(comment=f"session {spec.session}", retry=RETRY_MS)
     if not follow:
         for stored in await service.events.stored(spec.room, last_event_id):

@@ -90,9 +90,8 @@ class RoomAdmission:
             return
         people = await self.rooms.people(spec.room)
         if len(people) >= spec.max_people and identity not in people:
-            raise Unavailable(
-                "room_full", f"This room is for {spec.max_people} people, and all are there.", 5
-            )
+            sentence = f"This room has no place for another person: max_people={spec.max_people}."
+            raise Unavailable("room_full", sentence, 5)
 
     async def _check_owner(self, request: AdmissionRequest, standing: RoomSpec | None) -> None:
         """Refuse another caller's room, and one in use without a spec: another application's."""

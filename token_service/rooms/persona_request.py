@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from protocol.errors import InvalidInput, explain
+from protocol.errors import InvalidInput, explain, kind_of
 from protocol.personas import LABEL_LIMIT, PERSONAS_PER_ROOM, Catalogue, Persona, check_mind
 
 
@@ -24,19 +24,22 @@ def personas_asked_for(metadata: str, catalogue: Catalogue, default: str) -> tup
     if len(fields) == 2:
         raise InvalidInput("metadata: give 'persona' or 'personas', not both")
     if "personas" not in fields:
-        return (read_persona(fields.get("persona", default), catalogue),)
+        return (read_persona(fields.get("persona", default), catalogue, "metadata.persona"),)
     wanted = fields["personas"]
     if not isinstance(wanted, list) or not 1 <= len(wanted) <= PERSONAS_PER_ROOM:
+        got = f"{len(wanted)} personas" if isinstance(wanted, list) else kind_of(wanted)
         raise InvalidInput(
-            f"metadata.personas: expected a list of 1 to {PERSONAS_PER_ROOM} personas"
+            f"metadata.personas: got {got}; expected a list of 1 to {PERSONAS_PER_ROOM}"
         )
-    return chosen_personas(wanted, catalogue)
+    return chosen_personas(wanted, catalogue, "metadata.personas")
 
 
-def chosen_personas(wanted: Sequence[object], catalogue: Catalogue) -> tuple[Persona, ...]:
+def chosen_personas(
+    wanted: Sequence[object], catalogue: Catalogue, field: str = "personas"
+) -> tuple[Persona, ...]:
     """Read a list of personas. Raises `InvalidInput` that names the place in the list."""
     return tuple(
-        read_persona(each, catalogue, f"personas.{place}") for place, each in enumerate(wanted)
+        read_persona(each, catalogue, f"{field}.{place}") for place, each in enumerate(wanted)
     )
 
 
@@ -48,7 +51,7 @@ def _json_object(metadata: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:  # ValueError: a number of over 4300 digits
         raise InvalidInput(f"metadata: not JSON ({error}); expected an object") from error
     if not isinstance(fields, dict):
-        raise InvalidInput(f"metadata: got {type(fields).__name__}; expected a JSON object")
+        raise InvalidInput(f"metadata: got {kind_of(fields)}; expected an object")
     return fields
 
 
@@ -61,7 +64,7 @@ def read_persona(wanted: object, catalogue: Catalogue, field: str = "persona") -
     fields = {"name": wanted} if isinstance(wanted, str) else wanted
     if not isinstance(fields, dict):
         expected = "expected a name or an object with a name"
-        raise InvalidInput(f"{field}: got {wanted!r:.80}; {expected}")
+        raise InvalidInput(f"{field}: got {json.dumps(wanted):.80}; {expected}")
     name = fields.get("name")
     known = catalogue.get(name) if isinstance(name, str) else None
     if known is None and fields.keys() == {"name"}:

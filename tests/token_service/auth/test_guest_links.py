@@ -104,6 +104,7 @@ async def test_a_session_admits_max_people(
                     pass
 
         assert (refused(late), ann.status_code) == ((503, "room_full"), 201)
+        assert late.json()["detail"].endswith(": max_people=2.")
         await eventually(lambda: are_alone(livekit, session["room"], "ann"), "the guest has left")
         async with joined(livekit, gil):
             assert len(await identities(livekit, session["room"])) == 2

@@ -127,7 +127,7 @@ def test_an_unknown_voice_is_refused_with_the_choices() -> None:
             [CHEF.model_copy(update={"voice": "z"})], CATALOGUE
         )
 
-    assert str(caught.value) == "persona.voice='z': choices: a, b"
+    assert str(caught.value) == "chef: voice='z' is unknown; choices: a, b"
 
 
 @pytest.mark.parametrize("voice", ["NATM1", "default", "b"])

@@ -145,7 +145,7 @@ async def test_an_unknown_voice_is_refused(http: httpx.AsyncClient, redis: Redis
 
     assert (answer.status_code, answer.json()["detail"]) == (
         400,
-        "persona.voice='zoe': choices: anna, ben",
+        "chef: voice='zoe' is unknown; choices: anna, ben",
     )
 
 

@@ -284,7 +284,7 @@ def test_a_refused_persona_names_its_entry() -> None:
         asking({"metadata": '{"persona": "hal"}'}).personas(CATALOGUE, "assistant")
 
     assert str(caught.value) == (
-        "room_config.agents.0.persona: 'hal' is unknown; "
+        "room_config.agents.0.metadata.persona: 'hal' is unknown; "
         "choices: assistant, astronaut, chef, customer_service, teacher"
     )
 
@@ -294,10 +294,10 @@ def test_a_refused_persona_names_its_entry() -> None:
     [
         (b"nope", "body: Invalid JSON: expected ident at line 1 column 2"),
         (b"[1]", "input=[1]: expected an object, got a list"),
-        (b'{"room_name": 7}', "room_name=7: Input should be a valid string"),
+        (b'{"room_name": 7}', "room_name=7: expected a text, got a number"),
         (
             b'{"participant_attributes": {"a": 1}}',
-            "participant_attributes.a=1: Input should be a valid string",
+            "participant_attributes.a=1: expected a text, got a number",
         ),
     ],
 )

@@ -100,38 +100,46 @@ def test_a_new_persona_gets_a_label_from_its_name() -> None:
 @pytest.mark.parametrize(
     ("metadata", "reason"),
     [
-        ({"persona": "hal"}, "persona: 'hal' is unknown; choices: chef, guide"),
-        ({"persona": {"name": "hal"}}, "persona: 'hal' is unknown; choices: chef, guide"),
-        ({"persona": {"prompt": "You cook."}}, "persona: name: Field required"),
-        ({"persona": 7}, "persona: got 7; expected a name or an object with a name"),
+        ({"persona": "hal"}, "metadata.persona: 'hal' is unknown; choices: chef, guide"),
+        ({"persona": {"name": "hal"}}, "metadata.persona: 'hal' is unknown; choices: chef, guide"),
+        ({"persona": {"prompt": "You cook."}}, "metadata.persona: name: Field required"),
+        ({"persona": 7}, "metadata.persona: got 7; expected a name or an object with a name"),
+        ({"persona": None}, "metadata.persona: got null; expected a name or an object with a name"),
+        (
+            {"personas": ["chef", "hal"]},
+            "metadata.personas.1: 'hal' is unknown; choices: chef, guide",
+        ),
         ({"person": "x"}, "metadata: unknown field 'person'; expected 'persona' or 'personas'"),
         (
             {"persona": "chef", "personas": ["chef"]},
             "metadata: give 'persona' or 'personas', not both",
         ),
-        ({"personas": []}, "metadata.personas: expected a list of 1 to 14 personas"),
-        ({"personas": ["chef"] * 15}, "metadata.personas: expected a list of 1 to 14 personas"),
-        ({"personas": "chef"}, "metadata.personas: expected a list of 1 to 14 personas"),
-        ([], "metadata: got list; expected a JSON object"),
-        ({"persona": {"prompt": "x", "line": ""}}, "persona: name: Field required"),
+        ({"personas": []}, "metadata.personas: got 0 personas; expected a list of 1 to 14"),
+        (
+            {"personas": ["chef"] * 15},
+            "metadata.personas: got 15 personas; expected a list of 1 to 14",
+        ),
+        ({"personas": "chef"}, "metadata.personas: got a text; expected a list of 1 to 14"),
+        ([], "metadata: got a list; expected an object"),
+        ({"persona": {"prompt": "x", "line": ""}}, "metadata.persona: name: Field required"),
         (
             {"persona": {"name": "chef", "voice": "../x"}},
-            "persona: voice='../x': expected a voice's name or its file's: up to 64 letters, "
-            "digits, - and _, as NATF2 or NATF2.pt; the choices are those of GET /voices, and "
-            "default",
+            "metadata.persona: voice='../x': expected a voice's name or its file's: up to 64 "
+            "letters, digits, - and _, as NATF2 or NATF2.pt; the choices are those of GET "
+            "/voices, and default",
         ),
         (
             {"persona": {"name": "chef", "mood": 1}},
-            "persona: mood=1: no such field; choices: name, label, line, voice, prompt, greeting, "
-            "sampling, mind",
+            "metadata.persona: mood=1: no such field; choices: name, label, line, voice, prompt, "
+            "greeting, sampling, mind",
         ),
         (
             {"persona": {"name": "chef", "sampling": {"text_top_k": 129}}},
-            "persona: sampling.text_top_k=129: Input should be less than or equal to 128",
+            "metadata.persona: sampling.text_top_k=129: Input should be less than or equal to 128",
         ),
         (
             {"persona": {"name": "chef", "sampling": {"audio_top_k": 257}}},
-            "persona: sampling.audio_top_k=257: Input should be less than or equal to 256",
+            "metadata.persona: sampling.audio_top_k=257: Input should be less than or equal to 256",
         ),
     ],
 )
@@ -155,13 +163,13 @@ def test_a_temperature_is_a_number(temperature: float) -> None:
     """A temperature of NaN or infinity is refused."""
     persona = {"name": "chef", "sampling": {"text_temperature": temperature}}
 
-    assert refusal({"persona": persona}).startswith("persona: sampling.text_temperature=")
+    assert refusal({"persona": persona}).startswith("metadata.persona: sampling.text_temperature=")
 
 
 def test_a_lone_surrogate_is_refused() -> None:
     """A lone surrogate in a prompt is refused."""
     assert refusal('{"persona": {"name": "chef", "prompt": "\\ud800"}}').startswith(
-        "persona: prompt='\\ud800': "
+        "metadata.persona: prompt='\\ud800': "
     )
 
 

@@ -31,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         persona = PersonaSpec(**dict(read_persona(path)), id="p1")
         if not persona.mind:
             raise InvalidInput(f"{path.name}: has no mind")
-        minds = load_minds([path.with_name(f"{persona.mind}.toml")])
+        defining = path.with_name(f"{persona.mind}.toml")
+        minds = load_minds([defining])
+        if not minds:
+            named = f"{path.name}: mind={persona.mind!r}"
+            raise InvalidInput(f"{named}: {defining.name} has no table [mind]")
         asyncio.run(_talk(Minds(minds, settings), persona, asked.name, asked.question))
     except InvalidInput as error:
         print(error, file=sys.stderr)

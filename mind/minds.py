@@ -83,7 +83,9 @@ class Minds:
         async with AsyncExitStack() as stack:
             for name, table in self._tables.items():
                 if isinstance(table, ChatMind):
-                    toolbox = self._toolboxes[name] = Toolbox(table.tools, self.limits)
+                    source = f"{name}.toml: mind"
+                    toolbox = Toolbox(table.tools, self.limits, source)
+                    self._toolboxes[name] = toolbox
                     stack.push_async_callback(toolbox.aclose)
             client = _client(self._settings, self.limits)
             stack.push_async_callback(client.close)

@@ -13,7 +13,7 @@ from mind.limits import Limits, cut
 from mind.tools.function import Function, ToolFailed
 from mind.tools.variables import filled_in
 from protocol.config.proxies import proxy_url_for
-from protocol.errors import InvalidInput
+from protocol.errors import InvalidInput, place
 from protocol.minds import HttpFunction
 
 FAILURE_LIMIT = 500  # characters of a failure, for the model
@@ -28,10 +28,11 @@ class HttpFunctionCaller:
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
-            raise InvalidInput(f"{config.name}: parameters: {error.message}") from None
+            field = place(("parameters", *error.absolute_path))
+            raise InvalidInput(f"{field}: {error.message}") from None
         self._validator = Draft202012Validator(schema)
         self._config = config
-        headers = filled_in(config.headers, config.name)
+        headers = filled_in(config.headers, "headers")
         proxy = proxy_url_for(config.http)
         self._client = http_client(proxy, limits.call_bytes, config.within_s, headers)
         self.function = Function(

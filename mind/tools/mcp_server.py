@@ -64,9 +64,8 @@ class McpServer:
         address = config.mcp if isinstance(config.mcp, str) else None
         self._connect_s = limits.tool_start_s if address is None else limits.tool_connect_s
         self._proxy = None if address is None else proxy_url_for(address)
-        source = "mind.tools"
-        self._headers = filled_in(config.headers, source)
-        self._environment = filled_in(config.env, source)
+        self._headers = filled_in(config.headers, "headers")
+        self._environment = filled_in(config.env, "env")
         self._retry = Retry(limits.first_retry_s, limits.last_retry_s)
         self._wanted = asyncio.Event()
         self._connecting = False  # asked for, and neither made nor failed

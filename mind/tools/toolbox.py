@@ -9,6 +9,7 @@ from mind.limits import Limits
 from mind.tools.function import LEAVE, SAY, Function
 from mind.tools.http_function import HttpFunctionCaller
 from mind.tools.mcp_server import McpServer
+from protocol.errors import InvalidInput
 from protocol.minds import HttpFunction, McpTools
 
 log = structlog.get_logger(__name__)
@@ -17,13 +18,20 @@ log = structlog.get_logger(__name__)
 class Toolbox:
     """All functions that one mind may call, shared by the rooms of a process."""
 
-    def __init__(self, tools: Iterable[McpTools | HttpFunction], limits: Limits) -> None:
-        """Connect nothing yet. Raises `InvalidInput` where a table cannot be used."""
-        tools = tuple(tools)
-        self._callers = [
-            HttpFunctionCaller(tool, limits) for tool in tools if isinstance(tool, HttpFunction)
-        ]
-        self._servers = [McpServer(tool, limits) for tool in tools if isinstance(tool, McpTools)]
+    def __init__(
+        self, tools: Iterable[McpTools | HttpFunction], limits: Limits, source: str
+    ) -> None:
+        """Connect nothing yet. Raises `InvalidInput` naming `source` and the field of a table."""
+        self._callers: list[HttpFunctionCaller] = []
+        self._servers: list[McpServer] = []
+        for number, tool in enumerate(tools):
+            try:
+                if isinstance(tool, HttpFunction):
+                    self._callers.append(HttpFunctionCaller(tool, limits))
+                else:
+                    self._servers.append(McpServer(tool, limits))
+            except InvalidInput as error:
+                raise InvalidInput(f"{source}: tools.{number}.{error}") from None
 
     async def connect(self, within_s: float) -> bool:
         """Wait for all MCP servers; return whether all are connected."""

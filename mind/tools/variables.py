@@ -7,10 +7,10 @@ from string import Template
 from protocol.errors import InvalidInput
 
 
-def filled_in(variables: Mapping[str, str], source: str) -> dict[str, str]:
+def filled_in(variables: Mapping[str, str], field: str) -> dict[str, str]:
     """Replace each `$NAME` by the environment variable of that name.
 
-    Raises `InvalidInput` naming `source` and the variable, never a value.
+    Raises `InvalidInput` naming `field` and the variable, never a value.
     """
     filled: dict[str, str] = {}
     for key, value in variables.items():
@@ -18,8 +18,8 @@ def filled_in(variables: Mapping[str, str], source: str) -> dict[str, str]:
             filled[key] = Template(value).substitute(os.environ)
         except KeyError as missing:
             name = missing.args[0]
-            raise InvalidInput(f"{source}: {key}: the environment has no {name}") from None
+            raise InvalidInput(f"{field}.{key}: the environment has no {name}") from None
         except ValueError:
             expected = "expected $NAME for a variable, $$ for a dollar sign"
-            raise InvalidInput(f"{source}: {key}: {expected}") from None
+            raise InvalidInput(f"{field}.{key}: {expected}") from None
     return filled

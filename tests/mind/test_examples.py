@@ -106,6 +106,15 @@ async def test_a_mind_of_fixed_lines_needs_no_model() -> None:
     assert printed.splitlines()[1::2] == [answer, answer, "(leaves the answer to the voice)"]
 
 
+async def test_a_mind_that_is_not_defined_is_printed(tmp_path: Path) -> None:
+    """A persona that names another one without a mind is refused by both files' names."""
+    persona = 'label = "Kim"\nline = "x"\nvoice = "NATF0"\nprompt = "x"\n'
+    (tmp_path / "plain.toml").write_text(persona)
+    (tmp_path / "kim.toml").write_text(persona + 'mind = "plain"\n')
+    status, printed = await terminal(None, "--persona", str(tmp_path / "kim.toml"), "Hello?")
+    assert status == 2 and "kim.toml: mind='plain': plain.toml has no table [mind]" in printed
+
+
 async def test_an_unreachable_model_is_printed() -> None:
     """The terminal prints that the language model cannot be reached."""
     away = ScriptedModel(url=f"http://127.0.0.1:{free_port()}/v1")

@@ -427,11 +427,21 @@ async def test_an_mcp_server_that_restarts_is_found_again(
         await opening.__aexit__(None, None, None)
 
 
-def test_a_missing_variable_is_named(tmp_path: Path) -> None:
-    """A header whose variable is not set is refused at the start, by the variable's name."""
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        (
+            'headers = { Authorization = "Bearer $NO_SUCH_KEY" }',
+            "headers.Authorization: the environment has no NO_SUCH_KEY",
+        ),
+        ('parameters = { type = "objekt" }', "parameters.type: 'objekt' is not valid"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named(tmp_path: Path, fields: str, told: str) -> None:
+    """A table whose variable is not set, or whose schema is none, is refused by file and field."""
     (tmp_path / "a.toml").write_text(
         '[mind]\nkind = "chat"\n[[mind.tools]]\nname = "w"\nhttp = "http://x"\n'
-        'description = "x"\nheaders = { Authorization = "Bearer $NO_SUCH_KEY" }\n'
+        f'description = "x"\n{fields}\n'
     )
     mind = load_minds([tmp_path / "a.toml"])["a"]
 
@@ -439,5 +449,6 @@ def test_a_missing_variable_is_named(tmp_path: Path) -> None:
         async with Minds({"chef": mind}, settings_of("http://127.0.0.1:1/v1")):
             pytest.fail("it came up")
 
-    with pytest.raises(InvalidInput, match="w: Authorization: the environment has no NO_SUCH_KEY"):
+    with pytest.raises(InvalidInput) as caught:
         asyncio.run(start())
+    assert str(caught.value).startswith(f"chef.toml: mind: tools.0.{told}")

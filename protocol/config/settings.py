@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     hf_token: SecretStr | None = None
     """Token of the hub, for repositories whose licence has to be accepted."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the model runs; auto takes a GPU if there is one."""
+    """Where the model runs: `cpu`, `cuda`, or `auto`, which takes a GPU if there is one."""
     capacity: int | None = Field(default=None, ge=1, le=512)
     """Slots: personas at a time. Unset: the model's own choice for the device."""
     room_processes: int | None = Field(default=None, ge=1, le=64)
@@ -177,7 +177,7 @@ class Settings(BaseSettings):
     floor_hold_s: Seconds = Field(default=20.0, ge=0.0)
     """Seconds that one of several personas has the floor before it yields at its next pause."""
     floor_alone_turns: int = Field(default=8, ge=0)
-    """Turns that personas take among themselves until a person speaks; pocket Moshis, unset, 1."""
+    """Turns that personas take among themselves until a person speaks. Unset: 1 with `pocket`."""
     floor_alone_s: Seconds = Field(default=60.0, ge=0.0)
     """Seconds that personas talk among themselves until a person speaks."""
     remember: bool = True
@@ -214,9 +214,9 @@ class Settings(BaseSettings):
     """Secret of that key."""
 
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """How much is logged."""
+    """The least severe lines that are logged: `debug`, `info`, `warning` or `error`."""
     log_format: Literal["auto", "console", "json"] = "auto"
-    """auto: text on a terminal, else JSON."""
+    """`console` (text), `json`, or `auto`: text on a terminal, else JSON."""
 
     otel_exporter_otlp_endpoint: WebUrl | None = None
     """Address of an OpenTelemetry collector, as `http://127.0.0.1:4318`. Unset: no traces."""

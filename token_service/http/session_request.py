@@ -39,7 +39,7 @@ def examples(*bodies: dict[str, Any]) -> ConfigDict:
 class AskedPersona(Body):
     """A persona of the catalogue by its name, with other fields, or one of the caller's own."""
 
-    model_config = examples({"name": "chef", "voice": "NATF1"})
+    model_config = examples({"name": "chef", "voice": "NATF2"})
 
     name: str
     label: str | None = None

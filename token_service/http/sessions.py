@@ -60,8 +60,8 @@ async def open_session(
 
     People join with the token. Programs without WebRTC open the WebSocket
     `/sessions/{id}/audio?format=pcm` (or `opus`; `identity` and `name` are optional): binary
-    messages are sound, both ways, and JSON messages are the session's events, from `ready` to
-    `ended` or `error`.
+    messages are sound, both ways, and JSON messages are the session's events, `ready` once the
+    program is in the room, and at last `ended` or `error`.
     """
     if caller.guest is not None:
         sentence = "A guest link opens no session."

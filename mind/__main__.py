@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         settings = load_settings()
-        configure_logging(settings.model_copy(update={"log_level": "error"}))
+        configure_logging(settings.model_copy(update={"log_level": "warning"}))
         path = _persona_file(asked.persona, settings.personas_dir)
         persona = PersonaSpec(**dict(read_persona(path)), id="p1")
         if not persona.mind:

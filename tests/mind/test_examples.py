@@ -115,6 +115,18 @@ async def test_a_mind_that_is_not_defined_is_printed(tmp_path: Path) -> None:
     assert status == 2 and "kim.toml: mind='plain': plain.toml has no table [mind]" in printed
 
 
+async def test_the_cause_of_a_trouble_is_printed(model: ScriptedModel, tmp_path: Path) -> None:
+    """The terminal prints what the worker's log says: a misspelt function, an HTTP status."""
+    shop = (EXAMPLES / "shop.toml").read_text().replace('["opening_hours"]', '["opening_hour"]')
+    (tmp_path / "shop.toml").write_text(shop)
+    model.reply(401)
+    status, printed = await terminal(model, "--persona", str(tmp_path / "shop.toml"), "Open?")
+    assert status == 0
+    for told in ("tool_server_lacks_functions", '["opening_hour"]', "mind_trouble", "401"):
+        assert told in printed
+    assert "sk-x" not in printed
+
+
 async def test_an_unreachable_model_is_printed() -> None:
     """The terminal prints that the language model cannot be reached."""
     away = ScriptedModel(url=f"http://127.0.0.1:{free_port()}/v1")

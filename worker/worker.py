@@ -195,7 +195,7 @@ class Worker:
         )
         server = jobs.make_server(self.status.worker_id, self._on_disconnected)
         server.on("worker_registered", lambda *_: self._on_registered())
-        self._on_disconnected("not tried yet")
+        self._on_disconnected("not tried yet", is_fault=False)
         serving = asyncio.create_task(server.run(), name="agent server")
         if await self._ends_by_itself(serving):  # it gave up connecting to LiveKit
             error = serving.exception()
@@ -223,11 +223,11 @@ class Worker:
         self.status.change("ready")
         self.publisher.now()
 
-    def _on_disconnected(self, reason: str) -> None:
+    def _on_disconnected(self, reason: str, *, is_fault: bool = True) -> None:
         """Publish that LiveKit is away: a dispatch to this worker would be lost."""
         if not self._stopping.is_set():
             reason = f"the model is loaded, not connected to LiveKit: {reason}"
-            self.status.change("connecting", reason)
+            self.status.change("connecting", reason, is_fault=is_fault)
             self.publisher.now()
 
 

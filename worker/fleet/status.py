@@ -26,12 +26,13 @@ class PublishedStatus:
         """Change fields of the heartbeat."""
         self.heartbeat = self.heartbeat.model_copy(update=fields)
 
-    def change(self, state: WorkerState, reason: str = "") -> None:
-        """Set state and reason, and log them where they differ from before."""
+    def change(self, state: WorkerState, reason: str = "", *, is_fault: bool = False) -> None:
+        """Set state and reason, and log them where they differ from before; faults as warnings."""
         if (state, reason) == (self.heartbeat.state, self.heartbeat.reason):
             return
         self.update(state=state, reason=reason)
-        log.info("worker_state", state=state, reason=reason)
+        tell = log.warning if is_fault else log.info
+        tell("worker_state", state=state, reason=reason)
 
     def change_stt(self, stt: SpeechRecognition) -> None:
         """Set and log whether people's words are written."""

@@ -20,7 +20,7 @@ from worker.room_process.room_processes import RoomProcesses
 
 
 def test_a_wrong_secret_is_shown_and_logged(livekit: LiveKit, tmp_path: Path) -> None:
-    """`/ready`, `/api/config`, the worker's status and its log say that the secret is wrong."""
+    """`/ready`, `/api/config`, the worker's status and warnings say that the secret is wrong."""
     ports = {name: str(free_port()) for name in ("PORT", "WORKER_PORT")}
     url, own_view = (f"http://127.0.0.1:{port}" for port in ports.values())
     wrong = {"LIVEKIT_API_SECRET": secrets.token_hex(32)}
@@ -29,7 +29,7 @@ def test_a_wrong_secret_is_shown_and_logged(livekit: LiveKit, tmp_path: Path) ->
         f"LiveKit at {livekit.url} has another secret for the key 'devkey'"
     )
     with servers.start_redis(tmp_path) as redis_url:
-        env = environment(livekit, redis_url) | ports | {"MODEL": "echo"}
+        env = environment(livekit, redis_url) | ports | {"MODEL": "echo", "LOG_LEVEL": "warning"}
         with (
             module("token_service", lambda: True, tmp_path / "token_service.log", env),
             module("worker", lambda: True, tmp_path / "worker.log", env | wrong),

@@ -1,6 +1,6 @@
 """Keep one command running: restart it after a crash, later each time, and give up at last.
 
-A command that refuses its configuration at its start is not tried again.
+A command that refuses its configuration is not tried again, though it may have read for minutes.
 
 `python -m deploy.launch.supervise --name worker --launcher 4711 -- python -m worker`. Honcho shows
 the output of all commands but restarts none. One supervisor per command, in a process of its own:
@@ -82,7 +82,7 @@ class Supervisor:
                     await self._run_once()
 
     async def _run_once(self) -> None:
-        """Run the command once. Raises `Crashed` or `Refused` if it ended before `steady_s`."""
+        """Run the command once. Raises `Refused`, or `Crashed` if it ended before `steady_s`."""
         started = time.monotonic()
         process = await asyncio.create_subprocess_exec(
             *tethered(self._command), stdin=asyncio.subprocess.DEVNULL, start_new_session=True
@@ -93,8 +93,10 @@ class Supervisor:
             await self._end(process)
         lasted_s = time.monotonic() - started
         ending = f"{self._name} ended by itself ({_reason(status)}) after {lasted_s:.1f} s"
+        if status == os.EX_CONFIG:  # a large model is refused after a long load, too
+            raise Refused(ending)
         if lasted_s < self.limits.steady_s:
-            raise Refused(ending) if status == os.EX_CONFIG else Crashed(ending)
+            raise Crashed(ending)
         _print(f"{ending}; restarting it")
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:

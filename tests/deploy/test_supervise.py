@@ -100,9 +100,10 @@ def test_gives_up_after_so_many_crashes_in_a_row(supervise: Supervise) -> None:
     assert last.endswith("; giving up after 3 crashes in a row")
 
 
-def test_a_refused_configuration_is_not_tried_again(supervise: Supervise) -> None:
-    """A command that refuses its configuration at its start ends the supervisor at once."""
-    supervisor = supervise(REFUSES, "--first-wait-s", "0.01")
+@pytest.mark.parametrize("steady_s", ["30", "0"])
+def test_a_refused_configuration_is_not_tried_again(supervise: Supervise, steady_s: str) -> None:
+    """A command that refuses its configuration, soon or late, ends the supervisor."""
+    supervisor = supervise(REFUSES, "--first-wait-s", "0.01", "--steady-s", steady_s)
     [told] = supervisor.finish().splitlines()
 
     assert (supervisor.runs(), supervisor.process.returncode) == (1, 3)

@@ -111,7 +111,8 @@ class WebSocketClient:
         allowance = Allowance(PACKETS_AT_ONCE, PACKETS_PER_S)
         try:
             while True:
-                message = await self._ws.receive(self._idle_s)
+                async with asyncio.timeout(self._idle_s):  # `receive`'s begins anew at each pong
+                    message = await self._ws.receive()
                 if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
                     return self.end(GONE)
                 if message.type is WSMsgType.ERROR:

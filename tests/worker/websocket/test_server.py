@@ -11,7 +11,7 @@ from protocol.websocket_ticket import ChatTicket, Tickets
 from tests.conftest import SettingsFor
 from tests.worker.websocket.caller import FRAME, Caller, calling
 from tests.worker.websocket.conftest import IDLE_S, PERSONA, SLOTS, WORKER_ID, Worker
-from worker.websocket import client
+from worker.websocket import client, clients
 from worker.websocket.own_url import own_url
 
 SPEECH = speech(1.0)
@@ -108,6 +108,17 @@ async def test_a_client_that_sends_nothing_is_disconnected(worker: Worker) -> No
         code, reason = await caller.closes()
 
     assert (code, reason) == (1001, f"nothing came for {IDLE_S:g} s")
+
+
+async def test_an_answered_ping_is_nothing_that_a_client_sends(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that sends nothing is disconnected although it answers pings in the meantime."""
+    monkeypatch.setattr(clients, "PING_S", IDLE_S / 4)
+    async with calling(worker.url, **worker.ticket()) as caller:
+        code, _ = await caller.closes()
+
+    assert code == 1001
 
 
 async def test_a_client_that_reads_nothing_is_disconnected(

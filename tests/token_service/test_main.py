@@ -54,14 +54,17 @@ def test_it_serves_until_a_signal_comes(environment: dict[str, str], tmp_path: P
             {"DEFAULT_PERSONA": "hal"},
             "DEFAULT_PERSONA='hal': choices: assistant, astronaut, chef, customer_service, teacher",
         ),
-        ({"AUDIT_LOG": "/proc/none"}, "AUDIT_LOG='/proc/none': No such file or directory"),
+        (
+            {"AUDIT_LOG": "/proc/none"},
+            "AUDIT_LOG='/proc/none': expected a file to write to: No such file or directory",
+        ),
     ],
     ids=["persona", "audit log"],
 )
 def test_a_wrong_setting_ends_the_service_with_one_line(
     environment: dict[str, str], wrong: dict[str, str], said: str
 ) -> None:
-    """An invalid setting ends the process with status 1 and one line that names the setting."""
+    """An invalid setting ends the process with EX_CONFIG and one line that names the setting."""
     done = subprocess.run(
         COMMAND,
         env=os.environ | environment | wrong,
@@ -70,4 +73,4 @@ def test_a_wrong_setting_ends_the_service_with_one_line(
         check=False,
     )
 
-    assert (done.returncode, done.stderr) == (1, f"token_service: {said}\n")
+    assert (done.returncode, done.stderr) == (os.EX_CONFIG, f"token_service: {said}\n")

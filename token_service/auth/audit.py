@@ -38,7 +38,8 @@ class Audit:
             if path is not None:
                 os.close(_opened(path))
         except OSError as error:
-            raise InvalidInput(f"AUDIT_LOG={str(path)!r}: {error.strerror}") from error
+            expected = "expected a file to write to"
+            raise InvalidInput(f"AUDIT_LOG={str(path)!r}: {expected}: {error.strerror}") from error
 
     def write(self, action: str, caller: Caller, **about: str) -> None:
         """Add one line: the action, its caller and address, and its objects. Raises `AuditAway`."""

@@ -54,7 +54,7 @@ async def test_a_second_of_small_packets_takes_no_more_than_a_seconds_allowance(
     monkeypatch.setattr(client, "Allowance", lambda *_: allowance)
     waiting = sound(packet_ms)[::-1]
 
-    async def receive(_: float) -> Any:
+    async def receive() -> Any:
         if not waiting:
             return SimpleNamespace(type=WSMsgType.CLOSE)
         return SimpleNamespace(type=WSMsgType.BINARY, data=waiting.pop())

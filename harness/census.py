@@ -1,6 +1,6 @@
 """Count threads, file descriptors and memory of the processes of a stack, with psutil."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -56,18 +56,19 @@ def held_by_worker(stack: Stack) -> Held:
     """
     processes = worker_processes(stack.worker_pid)
     held = [held_by(each.pid) for each in processes]
+    redis_port = urlsplit(stack.redis_url).port
     return Held(
         sum(each.threads for each in held),
-        sum(each.descriptors for each in held) - _to_redis(stack, processes),
+        sum(each.descriptors for each in held)
+        - sum(connections(each, redis_port) for each in processes),
         round(sum(each.rss_mib for each in held), 1),
     )
 
 
-def _to_redis(stack: Stack, processes: Iterable[psutil.Process]) -> int:
-    """Count the connections of processes to a stack's redis."""
-    port = urlsplit(stack.redis_url).port
-    remote = [link.raddr for each in processes for link in each.net_connections("tcp")]
-    return sum(bool(each) and each.port == port for each in remote)
+def connections(process: psutil.Process, port: int | None) -> int:
+    """Count a process's connections to a port."""
+    remote = [each.raddr for each in process.net_connections("tcp") if each.raddr]
+    return sum(each.port == port for each in remote)
 
 
 def processes_of(stack: Stack) -> Mapping[str, int]:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from redis.asyncio import Redis
 
+from harness.census import connections
 from harness.person import WITHIN_S, Person, eventually, person
 from harness.rooms import all_free, asking_for, in_talk, slots_used
 from harness.servers import GivenSettings, LiveKit, free_port, gone, http_answers, wait_until
@@ -21,6 +22,7 @@ from token_service.fleet.reader import FleetReader
 from worker.room_process.room_processes import MOST, PERSONAS_EACH, usual_count
 
 TONE_HZ = 500.0
+PAUSE_S = 0.5  # of a voice that goes on
 ENDS_WITHIN_S = 1.0
 RECOVERS_WITHIN_S = 60.0  # a busy machine imports for 25
 
@@ -56,8 +58,7 @@ def hosting(stack: Stack) -> dict[int, int]:
     found: dict[int, int] = {}
     for process in room_processes(stack.worker_pid):
         with suppress(psutil.NoSuchProcess):
-            remote = [each.raddr for each in process.net_connections("tcp") if each.raddr]
-            found[process.pid] = sum(each.port == stack.livekit.port for each in remote)
+            found[process.pid] = connections(process, stack.livekit.port)
     return found
 
 
@@ -89,11 +90,12 @@ async def arrives(stack: Stack, room: str) -> None:
             await asyncio.sleep(0.05)
 
 
+@pytest.mark.alone  # else the silence is that of full cores: up to 1.4 s beside six busy loops
 @pytest.mark.timeout(300)
 async def test_a_process_of_rooms_that_dies_costs_its_rooms_a_moment_and_others_nothing(
     two: Stack, measured: list[str]
 ) -> None:
-    """A killed process's room gets another host; a room beside it goes on with its own.
+    """A killed process's room gets another host; a room beside it misses no frame.
 
     Rooms are spread over the processes, and one that has replaced another hosts rooms as well.
     """
@@ -116,7 +118,7 @@ async def test_a_process_of_rooms_that_dies_costs_its_rooms_a_moment_and_others_
 
             assert await slots_used(two) == 2
             assert [each.identity for each in bob.personas] == [teacher]
-            assert bob.timeline.spoke_s(teacher, since) > 0
+            assert silence_s < PAUSE_S
         with recovery(measured, "process of rooms killed, its successor starts"):
             os.kill(of_bob, signal.SIGKILL)
             await hears(bob, without=teacher)

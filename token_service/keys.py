@@ -31,9 +31,10 @@ def main() -> None:
 
 def _scopes(text: str) -> frozenset[Scope]:
     try:
-        return frozenset(Scope(part.strip()) for part in text.split(",") if part.strip())
+        return frozenset(Scope(part.strip()) for part in text.split(","))
     except ValueError as error:
-        raise InvalidInput(f"--scopes: {error}; choices: {', '.join(Scope)}") from error
+        known = ", ".join(Scope)
+        raise InvalidInput(f"--scopes={text!r}: choices, with commas: {known}") from error
 
 
 if __name__ == "__main__":

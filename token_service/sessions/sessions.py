@@ -88,6 +88,13 @@ class Sessions:
             raise over()
         return spec
 
+    async def has_withdrawn(self, guest: GuestPass) -> bool:
+        """Tell whether a link or token was revoked, or the session that it led to was ended."""
+        if await self.tokens.is_link_revoked(guest):
+            return True
+        spec = await self.specs.read(guest.room)
+        return spec is not None and (spec.ended or guest.session not in ("", spec.session))
+
     async def change(self, session: str, caller: Caller, change: Change) -> RoomSpec:
         """Change the spec of a session that has not ended, and return it.
 

@@ -35,7 +35,8 @@ def test_the_command_makes_a_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["shop", "--scopes", "rule"], "'rule' is not a valid Scope; choices: talk, manage"),
+        (["shop", "--scopes", "rule"], "--scopes='rule': choices, with commas: talk, manage"),
+        (["shop", "--scopes", ""], "--scopes='': choices, with commas: talk, manage"),
         (["a b"], "name='a b': "),
     ],
 )

@@ -3,17 +3,24 @@
 The worker speaks the protocol (`worker/websocket`); messages pass through here as they are.
 """
 
+import asyncio
+from contextlib import suppress
+
 from fastapi import APIRouter, WebSocket
+from redis.exceptions import RedisError
 
 from protocol.personas import Persona
 from protocol.websocket_ticket import CHAT_PATH
 from token_service import metrics
-from token_service.auth.callers import Scope
+from token_service.auth.callers import GuestPass, Scope
 from token_service.http.websockets.chat_request import chosen_persona
-from token_service.http.websockets.relay import admit, close, relay
+from token_service.http.websockets.relay import Closing, admit, close, relay
 from token_service.service import Service
 
 router = APIRouter()
+
+LOOKS_EVERY_S = 2.0  # whether a guest may still talk
+WITHDRAWN = Closing(1008, "The token or link was revoked, or its session has ended.")
 
 
 @router.websocket(CHAT_PATH)
@@ -43,7 +50,21 @@ async def _talk(client: WebSocket, service: Service) -> None:
             service.audit.write("chat_opened", caller, persona=persona.name)
             metrics.CHATS.labels("opened").inc()
             await client.accept()
-            if (closing := await relay(client, worker)) is not None:
+            guest = caller.guest
+            watching = [] if guest is None else [_end_withdrawn(client, service, guest)]
+            if (closing := await relay(client, worker, *watching)) is not None:
                 await close(client, closing)
         finally:
             await worker.close()
+
+
+async def _end_withdrawn(client: WebSocket, service: Service, guest: GuestPass) -> None:
+    """Close a connection once its token or link was revoked, or its session was ended.
+
+    Without redis, or where the session's record has expired, a conversation goes on.
+    """
+    while True:
+        await asyncio.sleep(LOOKS_EVERY_S)
+        with suppress(RedisError):
+            if await service.sessions.has_withdrawn(guest):
+                return await close(client, WITHDRAWN)

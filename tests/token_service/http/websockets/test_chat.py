@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jwt
 import pytest
 from httpx import codes
 from pydantic import SecretStr
@@ -24,6 +25,7 @@ from tests.worker.websocket.caller import Caller, calling
 from tests.worker.websocket.conftest import SLOTS, Worker, running
 from token_service.app import create_app
 from token_service.auth.callers import Scope
+from token_service.http.websockets.chat import WITHDRAWN
 from token_service.server.forwarded import Forwarded
 
 UPGRADE = {
@@ -208,6 +210,46 @@ async def test_a_token_or_a_guest_link_leads_to_its_rooms_persona(
                 ).status_code == 401
         await http.delete(at, headers=key)
         assert (await refusal(host, path)).status_code in (401, 403)
+
+
+@pytest.mark.parametrize("withdrawn", ["session", "link", "link of its token", "token", "person"])
+async def test_a_conversation_ends_with_what_let_it_in(
+    settings: Settings, redis: Redis, worker: Worker, tmp_path: Path, withdrawn: str
+) -> None:
+    """A conversation ends where its session ends, or its link, token or identity is revoked."""
+    keys = Keys(tmp_path / "keys.toml")
+    key = keys.add("app")
+    async with (
+        service(with_keys(settings, keys)) as host,
+        httpx.AsyncClient(trust_env=False, base_url=f"http://{host}") as http,
+    ):
+        opened = await http.post("/sessions", json={"personas": ["chef"]}, headers=key)
+        at = f"/sessions/{opened.json()['id']}"
+        guest = (await http.post(f"{at}/guests", headers=key)).json()
+        other = (await http.post(f"{at}/guests", headers=key)).json()
+        plain = {"Authorization": f"Bearer {guest['bearer']}"}
+        asked = {"participant_identity": "ada"}
+        token = (await http.post("/token", json=asked, headers=plain)).json()["participant_token"]
+        token_id = jwt.decode(token, options={"verify_signature": False})["jti"]
+        path, bearer = {
+            "session": (at, guest["bearer"]),
+            "link": (f"{at}/guests/{guest['id']}", guest["bearer"]),
+            "link of its token": (f"{at}/guests/{guest['id']}", token),
+            "token": (f"{at}/tokens/{token_id}", token),
+            "person": (f"{at}/people/ada", token),
+        }[withdrawn]
+        async with (
+            calling(f"ws://{host}/api/chat?token={bearer}") as caller,
+            calling(f"ws://{host}/api/chat?token={other['bearer']}") as bystander,
+        ):
+            assert await handshake_done(caller)
+            assert await handshake_done(bystander)
+            assert (await http.delete(path, headers=key)).status_code in (200, 204)
+            await caller.until(lambda: caller.closed is not None, "the end")
+            if withdrawn != "session":
+                assert bystander.closed is None
+
+    assert caller.closed == WITHDRAWN
 
 
 async def test_pages_of_foreign_origins_are_refused(

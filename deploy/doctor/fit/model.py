@@ -46,7 +46,7 @@ def _folder(files: ModelFiles, settings: Settings, *, on_gpu: bool) -> ModelChec
     shapes = read_shapes(*files.lm)
     refuse_by_tensors(files.name, shapes)
     read_shapes(files.codec)
-    sizes = sizes_of(files.config, shapes, value_bytes=2 if on_gpu else 4)
+    sizes = sizes_of(files, shapes, value_bytes=2 if on_gpu else 4)
     sizes = sizes.with_voices(files.voices, settings.voices_dir)
     found = f"{files.name}: whole and readable, {len(shapes)} tensors"
     return ModelCheck([ok("model.folder", found)], sizes.at_context(settings.context))

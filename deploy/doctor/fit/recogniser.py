@@ -1,10 +1,12 @@
-"""The memory that Kyutai's recognition of people's speech needs beside the model.
+"""The memory that Kyutai's recognition of people's speech needs beside the model, and a codec's.
 
 The worker counts the same from the loaded files (`worker.engine.recognition.load`).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from protocol.errors import InvalidInput
 from worker.engine.capacity import kv_frame_bytes
@@ -13,8 +15,8 @@ from worker.engine.files.model_files import ModelFiles, find_model
 from worker.engine.files.weight_files import Shapes, read_shapes
 
 MIMI_BYTES = 4 * 79_308_609  # its parameters, in float32
-# Mimi's keys and values (16 layers of 512, 250 frames, float32) and the worker's own 4 MiB.
-CODEC_SLOT_BYTES = 2 * 16 * 512 * 250 * 4 + (4 << 20)
+MIMI_TRANSFORMER = {"num_layers": 8, "d_model": 512, "context": 250}
+CODEC_STATE_BYTES = 4 << 20  # of a slot, as the worker counts it beside keys and values
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +28,20 @@ class RecogniserSizes:
     is_about: bool = False  # its files are not here
 
 
+def codec_slot_bytes(config: Mapping[str, Any] | None, *, transformers: int = 2) -> int:
+    """Return a slot's bytes of a codec: keys and values in float32, and the worker's own state.
+
+    `config` is the codec's file, `None` for Mimi's own. Who only listens has one of `transformers`.
+    """
+    given = MIMI_TRANSFORMER if config is None else config["transformer"]
+    of_frame = kv_frame_bytes(given["num_layers"], given["d_model"], 1, 4, int8=False)
+    return transformers * given["context"] * of_frame + CODEC_STATE_BYTES
+
+
 def _about(parameters: int, context: int, layers: int, dim: int) -> RecogniserSizes:
-    row_bytes = context * kv_frame_bytes(layers, dim, 1, 2, int8=False)
-    return RecogniserSizes(2 * parameters + MIMI_BYTES, CODEC_SLOT_BYTES + row_bytes, is_about=True)
+    row_bytes = codec_slot_bytes(None, transformers=1)
+    row_bytes += context * kv_frame_bytes(layers, dim, 1, 2, int8=False)
+    return RecogniserSizes(2 * parameters + MIMI_BYTES, row_bytes, is_about=True)
 
 
 STT_1B = _about(989_253_632, 750, 16, 2048)  # kyutai/stt-1b-en_fr
@@ -48,7 +61,7 @@ def _sizes_of(files: ModelFiles) -> RecogniserSizes:
     of_frame = kv_frame_bytes(config["num_layers"], config["dim"], 1, 2, int8=False)
     return RecogniserSizes(
         2 * _count(read_shapes(*files.lm)) + 4 * _count(read_shapes(files.codec)),
-        CODEC_SLOT_BYTES + config["context"] * of_frame,
+        codec_slot_bytes(files.codec_config, transformers=1) + config["context"] * of_frame,
     )
 
 

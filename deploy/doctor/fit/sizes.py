@@ -9,9 +9,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from deploy.doctor.fit.recogniser import CODEC_SLOT_BYTES, RecogniserSizes
+from deploy.doctor.fit.recogniser import RecogniserSizes, codec_slot_bytes
 from protocol.errors import InvalidInput
 from worker.engine.capacity import MemoryPlan, kv_frame_bytes
+from worker.engine.files.model_files import ModelFiles
 from worker.engine.files.shapes import agent_steps, is_prompted, lm_sizes, rows_taken, takes
 from worker.engine.files.weight_files import Shapes
 
@@ -85,7 +86,7 @@ SEVEN_B = ModelSizes(
     weights_bytes=2 * 7_687_729_152,
     frame_bytes=kv_frame_bytes(32, 4096, 32, 2, int8=False),
     int8_frame_bytes=kv_frame_bytes(32, 4096, 32, 2, int8=True),
-    slot_bytes=CODEC_SLOT_BYTES + KEYS_AND_VALUES * 6 * 8 * 1024 * 2,
+    slot_bytes=codec_slot_bytes(None) + KEYS_AND_VALUES * 6 * 8 * 1024 * 2,
     context_frames=3000,
 )
 # The same with its 7,374,635,008 linear weights in 8 bits, by arithmetic (scales in float32).
@@ -104,18 +105,24 @@ KNOWN = {
 }
 
 
-def sizes_of(config: Mapping[str, Any], shapes: Shapes, *, value_bytes: int) -> ModelSizes:
-    """Compute sizes from config.json and the tensors' shapes; 2 bytes a value on a GPU, 4 on a CPU.
+def sizes_of(files: ModelFiles, shapes: Shapes, *, value_bytes: int) -> ModelSizes:
+    """Compute sizes from configurations and the tensors' shapes; values of 2 bytes, 4 on a CPU.
 
     Raises `InvalidInput` where they describe no Moshi.
     """
     try:
-        return _sizes_of(config, shapes, value_bytes)
+        codec_bytes = codec_slot_bytes(files.codec_config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidInput(f"mimi_config_name: describes no Mimi: {error}") from error
+    try:
+        return _sizes_of(files.config, shapes, value_bytes, codec_bytes)
     except (KeyError, TypeError, ValueError) as error:  # a size is missing, or is no number
         raise InvalidInput(f"config.json describes no Moshi: {error}") from error
 
 
-def _sizes_of(config: Mapping[str, Any], shapes: Shapes, value_bytes: int) -> ModelSizes:
+def _sizes_of(
+    config: Mapping[str, Any], shapes: Shapes, value_bytes: int, codec_bytes: int
+) -> ModelSizes:
     given = {
         "num_layers": 32,
         "num_heads": 32,
@@ -139,7 +146,7 @@ def _sizes_of(config: Mapping[str, Any], shapes: Shapes, value_bytes: int) -> Mo
         weights_bytes=weights,
         frame_bytes=kv_frame_bytes(*of_frame, int8=False),
         int8_frame_bytes=kv_frame_bytes(*of_frame, int8=True),
-        slot_bytes=CODEC_SLOT_BYTES + of_context * depformer,
+        slot_bytes=codec_bytes + of_context * depformer,
         context_frames=given["context"],
         voice_frames=0 if is_prompted(config, shapes) else None,
     )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from deploy.doctor.finding import Finding, State
 from deploy.doctor.fit import sizes
@@ -12,6 +13,7 @@ from deploy.doctor.fit.sessions import sessions, unknown
 from deploy.doctor.fit.sizes import SEVEN_B, SEVEN_B_IN_8_BITS, ModelSizes
 from tests.engine.recognition.folder import recogniser_folder
 from worker.engine.kv_choice import KvType
+from worker.engine.recognition.load import find_recogniser
 
 GIB = 1 << 30
 CPU_BYTES = 64 * GIB
@@ -107,7 +109,7 @@ def test_the_plan_counts_the_recogniser_where_it_fits() -> None:
     large = sessions(SEVEN_B, card(81_559), CPU_BYTES, None, "bf16", "auto")
     small = sessions(SEVEN_B, card(19_900), CPU_BYTES, None, "bf16", "auto")
 
-    assert "+ people's words 2.58 GiB + 35 sessions of 1.59 GiB" in large.found
+    assert "+ people's words 2.55 GiB + 35 sessions of 1.59 GiB" in large.found
     assert small.state == State.OK
     assert "people's words" not in small.found
     assert large.found.endswith(
@@ -116,7 +118,7 @@ def test_the_plan_counts_the_recogniser_where_it_fits() -> None:
 
 
 def test_the_plan_counts_another_recogniser_by_its_own_files(tmp_path: Path) -> None:
-    """The plan counts another recogniser by its own files, or by its name if they are not here."""
+    """Another recogniser's plan is the worker's, by its files, or its name if they are not here."""
     folder = recogniser_folder(tmp_path / "stt")
     own, larger = (
         sessions(SEVEN_B, card(81_559), CPU_BYTES, None, "bf16", stt)
@@ -124,10 +126,13 @@ def test_the_plan_counts_another_recogniser_by_its_own_files(tmp_path: Path) -> 
     )
     written = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
 
-    assert recogniser_sizes(str(folder)).weights_bytes == pytest.approx(written, rel=0.5)
-    assert "+ people's words 79 MiB" in own.found
+    counted = recogniser_sizes(str(folder))
+    found = find_recogniser(str(folder), torch.device("cpu"), torch.bfloat16, lambda _: None, 2**33)
+    assert counted.row_bytes == found.row_bytes
+    assert counted.weights_bytes == pytest.approx(written, rel=0.5)
+    assert "+ people's words 17 MiB" in own.found
     assert "about" not in own.found
-    assert "+ people's words 5.76 GiB" in larger.found
+    assert "+ people's words 5.73 GiB" in larger.found
     assert larger.found.endswith(
         "; about, as far as kyutai/stt-2.6b-en goes, whose files are not here yet"
     )

@@ -3,7 +3,6 @@
 import json
 import shutil
 from collections.abc import Generator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from moshi.models import loaders
 
 from deploy.doctor.finding import Finding, State
 from deploy.doctor.fit.model import ModelCheck, model
-from deploy.doctor.fit.sizes import CODEC_SLOT_BYTES, KNOWN, SEVEN_B, sizes_of
+from deploy.doctor.fit.sizes import KNOWN, SEVEN_B, sizes_of
 from harness.http_server import QuietHandler, serving
 from harness.servers import GivenSettings, free_port
 from protocol.config.settings import Settings
@@ -26,7 +25,6 @@ from worker.engine.capacity import MemoryPlan
 from worker.engine.conversation.voices import longest_of, read_voices
 from worker.engine.files.model_files import LM_NAME, ModelFiles, find_model
 from worker.engine.files.shapes import is_prompted
-from worker.engine.files.sizes import CODEC_STATE_BYTES, attention_bytes
 from worker.engine.files.weight_files import read_shapes
 from worker.engine.files.weights import Unfilled, bare_lm, load_codec
 from worker.engine.load import plan_memory
@@ -254,33 +252,33 @@ def test_a_repository_is_whole_only_with_the_files_of_another(
     assert only(seen("kyutai/small")).code == "model.folder"
 
 
-def planned(files: ModelFiles, context: int | None = None) -> tuple[MemoryPlan, int]:
-    """Return the worker's plan for these files, and the bytes that it counts for their codec."""
+def planned(files: ModelFiles, context: int | None = None) -> MemoryPlan:
+    """Return the worker's plan for these files."""
     lm = bare_lm(files, torch.bfloat16, context)
     mimi = load_codec(files, lm, CPU)
     voice_frames = None
     if is_prompted(files.config, read_shapes(*files.lm)):
         voice_frames = longest_of(read_voices(files.voices, NO_VOICES))
-    plan = plan_memory(lm, mimi, CPU, torch.bfloat16, voice_frames)
-    return plan, attention_bytes(mimi, torch.float32) + CODEC_STATE_BYTES
+    return plan_memory(lm, mimi, CPU, torch.bfloat16, voice_frames)
 
 
-@pytest.mark.parametrize("kind", ["moshi", "personaplex"])
+@pytest.mark.parametrize("kind", ["moshi", "personaplex", "pocket"])
 @pytest.mark.parametrize("context", [None, 250])
 def test_the_plan_is_the_workers_own(tmp_path: Path, kind: str, context: int | None) -> None:
-    """Doctor's plan from headers is the worker's, except for the codec's size."""
+    """Doctor's plan from headers is the worker's."""
+    folder: Path | str = kind
     if kind == "moshi":
         folder = folders.moshi_folder(tmp_path / kind, folders.random_lm())
-    else:
+    elif kind == "personaplex":
         folder = folders.personaplex_folder(tmp_path / kind, folders.random_lm(dep_q=16))
     files = find_model(str(folder), lambda _: None)
-    plan, codec_bytes = planned(files, context)
-    sizes = sizes_of(files.config, read_shapes(*files.lm), value_bytes=2).at_context(context)
+    plan = planned(files, context)
+    sizes = sizes_of(files, read_shapes(*files.lm), value_bytes=2).at_context(context)
     sizes = sizes.with_voices(files.voices, NO_VOICES)
 
     ours = sizes.plan("cpu", plan.free_bytes, on_gpu=False)
-    assert ours == replace(plan, slot_bytes=plan.slot_bytes - codec_bytes + CODEC_SLOT_BYTES)
-    assert (ours.prompts_bytes > 0) == (kind == "personaplex")
+    assert ours == plan
+    assert (ours.prompts_bytes > 0) == (kind != "moshi")
 
 
 def test_the_plan_counts_an_operators_voice(tmp_path: Path) -> None:

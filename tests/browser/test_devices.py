@@ -59,3 +59,19 @@ async def unplug_all(visit: Visit) -> None:
     await expect(alert).to_have_count(0)
 
     await visit.sees_level(".own")
+
+
+async def test_a_device_that_the_browser_does_not_name_yet_is_shown_as_chosen(
+    deaf_browser: Browser, stack: Stack
+) -> None:
+    """The choice is in use all the same, and the system's device can be chosen again."""
+    async with open_visit(deaf_browser, stack) as visit:
+        stored = """localStorage.setItem('moshi-rooms.sound', '{"microphone": "headset"}')"""
+        await visit.page.evaluate(stored)
+        await visit.page.reload()
+        await visit.page.locator("summary", has_text="Microphone and sound").click()
+        choice = visit.page.get_by_role("combobox", name="Microphone")
+
+        await expect(choice.locator("option:checked")).to_have_text("As chosen before")
+        await choice.select_option("System default")
+        await expect(choice.locator("option")).to_have_text(["System default"])

@@ -10,6 +10,7 @@ from tests.browser.visit import Visit
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 MOST_TABS = 40
+PHONE = ViewportSize(width=375, height=667)
 NAME = """() => {
   const { activeElement: el } = document;
   return el.getAttribute('aria-label') ?? el.closest('label')?.innerText ?? el.textContent;
@@ -33,6 +34,13 @@ async def tab_to(page: Page, name: str, key: str = "Tab") -> None:
         if passed[-1] == name:
             return
     pytest.fail(f"no way to {name} by {key}: {passed}")
+
+
+async def test_on_a_phone_the_start_button_hides_nothing_that_has_the_focus(visit: Visit) -> None:
+    """The button stays at the window's end, and what Tab reaches is scrolled to above it."""
+    await visit.page.set_viewport_size(PHONE)
+
+    await tab_to(visit.page, "Start talking")
 
 
 async def test_a_call_needs_no_mouse(visit: Visit) -> None:

@@ -21,6 +21,9 @@ COUNT_ASKED = """(() => {
   };
 })()"""
 
+# LiveKit's client takes the older name where the usual one is missing.
+NO_WEBRTC = "delete window.RTCPeerConnection; delete window.webkitRTCPeerConnection"
+
 EVERYBODY = ("Assistant", "Chef", "Teacher")  # all slots of the stack
 FULL = "All places are taken"
 
@@ -148,3 +151,17 @@ async def test_a_page_whose_script_is_on_its_way_is_not_empty(
 
     await expect(page.locator(".arriving")).to_be_visible()
     await page.close()
+
+
+async def test_a_browser_without_webrtc_is_told_so_before_it_asks_for_anything(
+    visit: Visit, stack: Stack
+) -> None:
+    """The reason is the browser, not the network; no session and no microphone is asked for."""
+    await visit.page.evaluate(f"{COUNT_ASKED}; {NO_WEBRTC}")
+    async with service_of(stack) as http:
+        before = (await http.get("/sessions")).json()
+        await visit.press("Start talking")
+
+        await visit.sees("This browser cannot make calls")
+        assert await visit.page.evaluate("window.asked") == 0
+        assert (await http.get("/sessions")).json() == before

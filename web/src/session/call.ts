@@ -17,6 +17,7 @@ import { endSession, mutePersona, type SessionView, viewSession } from '../servi
 import { MIND_TOPIC, TURN_TOPIC } from '../service/wire';
 import { journal } from '../store/eventLog';
 import { t } from '../strings/strings';
+import { checkCall } from './ability';
 import { stayAwake } from './awake';
 import { ConnectionQuality } from './connection/connectionQuality';
 import { Gauge } from './connection/readings';
@@ -33,7 +34,7 @@ import { captureOf, sound } from './sound/sound';
 import { CallStore, reasonOf } from './state/callStore';
 import type { Entry, EntryRequest } from './state/entry';
 import { departureTrouble, roomTrouble } from './state/roomTrouble';
-import { IN_TURN, InsecurePage, RoomFailed, type Trouble, troubleOf } from './state/trouble';
+import { IN_TURN, RoomFailed, type Trouble, troubleOf } from './state/trouble';
 import { noteOf } from './transcript/mindNote';
 import { Transcript } from './transcript/transcript';
 import { WayIn } from './wayIn';
@@ -81,7 +82,7 @@ export class Call extends CallStore {
     soundContext();
     this.listen();
     try {
-      if (!window.isSecureContext || !navigator.mediaDevices) throw new InsecurePage();
+      checkCall();
       await this.enter();
     } catch (error) {
       if (!this.over) await this.end(troubleOf(error));

@@ -95,6 +95,7 @@ export const de: Strings = {
     microphone: 'Mikrofon',
     speaker: 'Lautsprecher',
     system: 'Standard des Systems',
+    chosenBefore: 'Wie zuvor gewählt',
     cannotChoose: 'Dieser Browser spielt auf dem Lautsprecher des Systems.',
     echo: 'Echo unterdrücken',
     noise: 'Geräusche unterdrücken',

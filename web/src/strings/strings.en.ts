@@ -95,6 +95,7 @@ export const en = {
     microphone: 'Microphone',
     speaker: 'Speaker',
     system: 'System default',
+    chosenBefore: 'As chosen before',
     cannotChoose: 'This browser plays sound on the system’s speaker.',
     echo: 'Cancel echo',
     noise: 'Suppress noise',

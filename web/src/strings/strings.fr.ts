@@ -95,6 +95,7 @@ export const fr: Strings = {
     microphone: 'Micro',
     speaker: 'Haut-parleur',
     system: 'Par défaut du système',
+    chosenBefore: 'Choisi auparavant',
     cannotChoose: 'Ce navigateur joue le son sur le haut-parleur du système.',
     echo: 'Supprimer l’écho',
     noise: 'Réduire le bruit',

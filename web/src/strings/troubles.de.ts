@@ -97,4 +97,9 @@ export const troubles: Troubles = {
     why: 'Browser geben ein Mikrofon nur an https-Seiten und an localhost.',
     todo: 'Öffne diese Seite mit https:// davor, oder auf dem Rechner selbst als http://localhost.',
   },
+  noWebRtc: {
+    title: 'Dieser Browser kann keine Gespräche führen',
+    why: 'Er hat kein WebRTC, oder es ist abgeschaltet, wie im Blockierungsmodus eines iPhones.',
+    todo: 'Erlaube WebRTC in diesem Browser, oder öffne diese Seite in einem anderen.',
+  },
 };

@@ -92,6 +92,11 @@ export const troubles = {
     why: 'Browsers give a microphone only to https pages and to localhost.',
     todo: 'Open this page with https:// in front, or on the machine itself as http://localhost.',
   },
+  noWebRtc: {
+    title: 'This browser cannot make calls',
+    why: 'It has no WebRTC, or that is switched off, as in an iPhone’s Lockdown Mode.',
+    todo: 'Allow WebRTC in this browser, or open this page in another one.',
+  },
 };
 
 export type Troubles = typeof troubles;

@@ -100,4 +100,9 @@ export const troubles: Troubles = {
     why: 'Les navigateurs ne donnent un micro qu’aux pages https et à localhost.',
     todo: 'Ouvrez cette page avec https:// devant, ou sur la machine elle-même par http://localhost.',
   },
+  noWebRtc: {
+    title: 'Ce navigateur ne permet pas d’appel',
+    why: 'Il n’a pas WebRTC, ou WebRTC y est désactivé, comme en mode Isolement d’un iPhone.',
+    todo: 'Autorisez WebRTC dans ce navigateur, ou ouvrez cette page dans un autre.',
+  },
 };

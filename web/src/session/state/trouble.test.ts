@@ -3,6 +3,7 @@ import { Refused } from '../../service/request';
 import {
   InsecurePage,
   MicrophoneFailed,
+  NoWebRtc,
   PageIncomplete,
   RoomFailed,
   troubleOf,
@@ -40,6 +41,10 @@ test.each([
 
 test('a page without https says how to open it', () => {
   expect(troubleOf(new InsecurePage()).todo).toContain('https://');
+});
+
+test('a browser without WebRTC is told to be the reason', () => {
+  expect(troubleOf(new NoWebRtc()).todo).toContain('another one');
 });
 
 test.each([

@@ -15,6 +15,9 @@ export interface Trouble {
 /** Thrown where the browser gives no page like this one a microphone. */
 export class InsecurePage extends Error {}
 
+/** Thrown where the browser has no part of WebRTC, or its person has switched that off. */
+export class NoWebRtc extends Error {}
+
 /** Thrown with the browser's own error where the microphone gives nothing. */
 export class MicrophoneFailed extends Error {
   readonly reason: unknown;
@@ -49,6 +52,7 @@ const OF_LINKS: ReadonlySet<string> = new Set(['session_ended', 'not_yours']);
 /** Explain whatever ended the way into a room. */
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof InsecurePage) return wrong(t.trouble.insecurePage);
+  if (error instanceof NoWebRtc) return wrong(t.trouble.noWebRtc);
   if (error instanceof MicrophoneFailed) return microphoneTrouble(error.reason);
   if (error instanceof RoomFailed) return error.trouble;
   if (error instanceof PageIncomplete) return wrong(t.trouble.incomplete);

@@ -5,8 +5,9 @@ import { t } from '../../strings/strings';
 import './EchoTest.css';
 import { PERSON } from '../../figure/figureStyle';
 import { VoiceFigure } from '../../figure/VoiceFigure';
+import { checkMicrophone } from '../../session/ability';
 import type { SoundChoice } from '../../session/sound/sound';
-import { InsecurePage, type Trouble, troubleOf } from '../../session/state/trouble';
+import { type Trouble, troubleOf } from '../../session/state/trouble';
 import { Notice } from '../../ui/Notice';
 import { listen, play } from './echo';
 
@@ -31,7 +32,7 @@ export function EchoTest({ choice, onAllowed }: Props) {
     setTrouble(null);
     setStep('starting');
     try {
-      if (!window.isSecureContext || !navigator.mediaDevices) throw new InsecurePage();
+      checkMicrophone();
       const { track, heard } = await listen(choice, signal);
       onAllowed();
       setTrack(track);

@@ -95,11 +95,16 @@ interface SelectProps {
 /** A browser names its devices once it was allowed to listen. */
 function DeviceSelect({ label, kind, devices, choice }: SelectProps) {
   const named = devices.filter(({ deviceId }) => deviceId && deviceId !== 'default');
-  const chosen = named.some(({ deviceId }) => deviceId === choice[kind]) ? choice[kind] : '';
+  const unnamed = named.length === 0 && choice[kind] !== '';
+  const offered = unnamed || named.some(({ deviceId }) => deviceId === choice[kind]);
   return (
     <Field label={label}>
-      <select value={chosen} onChange={(event) => sound.set({ [kind]: event.target.value })}>
+      <select
+        value={offered ? choice[kind] : ''}
+        onChange={(event) => sound.set({ [kind]: event.target.value })}
+      >
         <option value="">{t.sound.system}</option>
+        {unnamed && <option value={choice[kind]}>{t.sound.chosenBefore}</option>}
         {named.map((device, place) => (
           <option key={device.deviceId} value={device.deviceId}>
             {device.label || `${label} ${place + 1}`}

@@ -1,8 +1,8 @@
 /** What a person should know before the first click: AI voices, their language, where sound goes. */
 
+import { isOwn } from '../service/ownMachine';
 import type { Config } from '../service/service';
 import { t } from '../strings/strings';
-import { isOwn } from './choice/link';
 
 export function Disclaimer({ config }: { config: Config }) {
   const { languages, livekit_url, people_words, page } = config;

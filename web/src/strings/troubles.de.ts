@@ -72,6 +72,11 @@ export const troubles: Troubles = {
     why: 'Der Raum ist erreicht, aber das Netz lässt keine Stimme (UDP) durch.',
     todo: 'Versuche ein anderes Netz, oder schalte das VPN oder die Firewall ab, die das sperrt.',
   },
+  noLoopback: {
+    title: 'Der Ton kommt nicht durch',
+    why: 'Der Raum auf diesem Rechner ist erreicht, aber keine Stimme: Firefox und manche andere senden keine an 127.0.0.1.',
+    todo: 'Nimm Chrome oder Edge, oder starte den Server mit NODE_IP=<Adresse dieses Rechners in seinem Netz>.',
+  },
   insecureRoom: {
     title: 'Der Raum ist nicht sicher',
     why: (url) => `Diese Seite kam über https, und dann lehnen Browser ${url} ab.`,

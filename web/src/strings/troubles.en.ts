@@ -67,6 +67,11 @@ export const troubles = {
     why: 'The room was reached, but the network lets no voice (UDP) pass.',
     todo: 'Try another network, or turn off the VPN or firewall that blocks it.',
   },
+  noLoopback: {
+    title: 'Sound cannot get through',
+    why: 'The room was reached on this machine, but no voice: Firefox and some others send none to 127.0.0.1.',
+    todo: 'Use Chrome or Edge, or start the server with NODE_IP=<this machine’s address in its network>.',
+  },
   insecureRoom: {
     title: 'The room is not secure',
     why: (url: string) => `This page came by https, and browsers then refuse ${url}.`,

@@ -75,6 +75,11 @@ export const troubles: Troubles = {
     why: 'Le salon est joignable, mais le réseau ne laisse passer aucune voix (UDP).',
     todo: 'Essayez un autre réseau, ou désactivez le VPN ou le pare-feu qui la bloque.',
   },
+  noLoopback: {
+    title: 'Le son ne passe pas',
+    why: 'Le salon sur cette machine est joignable, mais aucune voix : Firefox et quelques autres n’en envoient pas à 127.0.0.1.',
+    todo: 'Utilisez Chrome ou Edge, ou démarrez le serveur avec NODE_IP=<adresse de cette machine dans son réseau>.',
+  },
   insecureRoom: {
     title: 'Le salon n’est pas sécurisé',
     why: (url) => `Cette page est venue par https, et les navigateurs refusent alors ${url}.`,

@@ -16,6 +16,16 @@ test.each([
   expect(trouble.title).toBe(title);
 });
 
+test('sound that does not reach this machine itself is no trouble of the network', () => {
+  const noPath = ConnectionError.internal('could not establish pc connection');
+  const trouble = roomTrouble(noPath, 'ws://127.0.0.1:7880');
+
+  expect([trouble.title, trouble.why]).toEqual([
+    'Sound cannot get through',
+    'The room was reached on this machine, but no voice: Firefox and some others send none to 127.0.0.1.',
+  ]);
+});
+
 test('a room that cannot be reached is shown with its address', () => {
   const trouble = roomTrouble(ConnectionError.timeout('timed out'), 'ws://rooms.example');
 

@@ -1,6 +1,7 @@
 /** Why a room cannot be joined or is gone, by LiveKit's own errors, in words. Pure. */
 
 import { ConnectionError, ConnectionErrorReason, DisconnectReason } from 'livekit-client';
+import { isOwn } from '../../service/ownMachine';
 import { t } from '../../strings/strings';
 import { type Trouble, textOf, type Words, wrong } from './trouble';
 
@@ -24,12 +25,12 @@ export function departureTrouble(reason: DisconnectReason | undefined): Trouble 
 
 /** Explain why a room cannot be joined. Names its address: the page's own is another one. */
 export function roomTrouble(reason: unknown, url: string): Trouble {
-  const { ticket, noPath, insecureRoom, noRoom } = t.trouble;
+  const { ticket, noPath, noLoopback, insecureRoom, noRoom } = t.trouble;
   if (reason instanceof ConnectionError && reason.reason === ConnectionErrorReason.NotAllowed) {
     return wrong(ticket);
   }
   if (/could not establish (pc|publisher|subscriber) connection/i.test(textOf(reason))) {
-    return wrong(noPath);
+    return wrong(isOwn(new URL(url).hostname) ? noLoopback : noPath);
   }
   const insecure = location.protocol === 'https:' && url.startsWith('ws:');
   const words = insecure ? insecureRoom : noRoom;

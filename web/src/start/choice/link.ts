@@ -1,5 +1,7 @@
 /** Links into rooms: what the page's own address asks for, and what an invitation says. Pure. */
 
+import { isOwn } from '../../service/ownMachine';
+
 export interface Link {
   /** A room by name. */
   room: string | null;
@@ -33,14 +35,4 @@ export function invitationUrl(page: string, room: string, bearer: string): strin
 export function mayInvite(page: string, livekit: string): boolean {
   if (!page.startsWith('https:') || !livekit.startsWith('wss:')) return false;
   return ![page, livekit].some((address) => isOwn(new URL(address).hostname));
-}
-
-/** Whether a name means whichever machine reads it. */
-export function isOwn(hostname: string): boolean {
-  return (
-    hostname === 'localhost' ||
-    hostname.endsWith('.localhost') ||
-    hostname === '[::1]' ||
-    /^127\./.test(hostname)
-  );
 }

@@ -29,6 +29,7 @@ OVERRIDES = (  # compose merges the first of them that is there, unless COMPOSE_
     "docker-compose.override.yaml",
 )
 OURS = ("token_service", "worker")
+DOMAIN = re.compile(r"([\w.-]+(:\d+)?)?")  # none: an error of its own
 VARIABLE = re.compile(r"\$\{(\w+)(?::([?-])([^}]*))?\}")
 
 # Host network: (service, number, what for, protocol). Fixed in the files; no setting moves them.
@@ -75,12 +76,19 @@ def services(given: Mapping[str, str] = MappingProxyType({})) -> dict[str, dict[
             before = merged.setdefault(service, {"environment": {}})
             environment = before["environment"] | _variables(keys.get("environment"))
             before.update(keys, environment=environment)
-    profiles = set(given.get("COMPOSE_PROFILES", "").split(","))
+    profiles = set(given.get("COMPOSE_PROFILES", "").replace(" ", "").split(","))
+    _refuse_unknown(profiles - {"", "*"}, merged)
     return {
         name: each
         for name, each in merged.items()
         if not each.get("profiles") or profiles & set(each["profiles"])
     }
+
+
+def _refuse_unknown(profiles: set[str], merged: Mapping[str, dict[str, Any]]) -> None:
+    known = sorted({name for each in merged.values() for name in each.get("profiles") or ()})
+    for name in profiles.difference(known):  # compose passes over it without a word
+        raise InvalidInput(f"COMPOSE_PROFILES={name!r}: expected {' or '.join(known)}")
 
 
 def _files(given: Mapping[str, str]) -> list[str]:
@@ -95,7 +103,8 @@ def _services_of(path: Path) -> dict[str, dict[str, Any]]:
         held = yaml.load(path.read_text(encoding="utf-8"), _Loader)
         return {name: keys or {} for name, keys in (held.get("services") or {}).items()}
     except OSError as error:
-        raise InvalidInput(f"COMPOSE_FILE: {path}: {error.strerror}") from error
+        why = f"{error.strerror}; expected files that are there, with colons between them"
+        raise InvalidInput(f"COMPOSE_FILE: {path}: {why}") from error
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError) as error:
         raise InvalidInput(f"COMPOSE_FILE: {path}: expected a compose file") from error
 
@@ -109,7 +118,14 @@ def _variables(table: dict[str, Any] | list[str] | None) -> dict[str, Any]:
 
 
 def environment(name: str, given: Mapping[str, str]) -> dict[str, str]:
-    """Return a service's variables, filled in. Raises `InvalidInput` for one that must be set."""
+    """Return a service's variables, filled in.
+
+    Raises `InvalidInput` for one that must be set, and for a `DOMAIN` that is no name.
+    """
+    if not DOMAIN.fullmatch(domain := given.get("DOMAIN", "")):
+        raise InvalidInput(
+            f"DOMAIN={domain!r}: expected a name alone, as talk.example.com, without https://"
+        )
     own = services(given)[name]["environment"]
     return {
         key: given[key] if value is None else filled(str(value), given)

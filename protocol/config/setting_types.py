@@ -28,7 +28,8 @@ def _with_host(url: str) -> str:
     """Raise `ValueError` for a URL without a host, with spaces, or with a port that cannot be."""
     try:
         parts = urlsplit(url)
-        is_complete = parts.scheme == "unix" or (bool(parts.hostname) and parts.port != 0)
+        has_host = bool(parts.hostname) and parts.port != 0 and parts.netloc[-1] != ":"
+        is_complete = parts.scheme == "unix" or has_host
     except ValueError:
         is_complete = False
     if not is_complete or any(each.isspace() for each in url):

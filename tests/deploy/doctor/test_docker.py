@@ -1,6 +1,7 @@
 """Doctor: a host for docker compose, with a docker of the test's own on PATH."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,7 @@ def test_room_is_checked_in_dockers_data_folder(path: Path, tmp_path: Path) -> N
         ("203.0.113.7", "203.0.113.7", [("media_address.ok", State.OK)]),
         ("203.0.113.7", "203.0.113.8", [("media_address.differs", State.WARN)]),
         ("203.0.113.7", "", [("media_address.inner", State.WARN)]),
+        ("203.0.113.7", "talk.example.com", [("media_address.wrong", State.FAIL)]),
         ("rooms.invalid", "", []),
     ],
 )
@@ -128,6 +130,40 @@ def test_the_announced_address_has_to_fit_the_domain(
 ) -> None:
     """The address that LiveKit announces fits the domain, or the finding is a warning."""
     assert told(media_address.media_address(domain, node_ip)) == expected
+
+
+@pytest.mark.parametrize(
+    ("domain", "node_ip", "expected"),
+    [
+        ("localhost", "", ("media_address.ok", State.OK)),
+        ("talk.example.com", "", ("media_address.hidden", State.WARN)),
+        ("talk.example.com", "203.0.113.7", ("media_address.ok", State.OK)),
+    ],
+)
+def test_a_domain_of_the_loopback_is_no_address_for_media(
+    monkeypatch: pytest.MonkeyPatch, domain: str, node_ip: str, expected: tuple[str, State]
+) -> None:
+    """Where /etc/hosts leads the domain to the loopback, no line makes that media's address."""
+    resolved = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.1.1", 0))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: resolved)
+    [finding] = media_address.media_address(domain, node_ip)
+
+    assert told([finding]) == [expected]
+    assert "NODE_IP=127" not in finding.advice
+    assert "told 127" not in finding.found
+
+
+@pytest.mark.parametrize("given", ["https://talk.example.com", "talk.example.com/", "talk example"])
+def test_a_domain_is_a_name(given: str) -> None:
+    """A DOMAIN that is no name, with a port at most, is refused by its own name and value."""
+    with pytest.raises(InvalidInput, match=f"^DOMAIN='{given}': expected a name alone"):
+        compose.environment("token_service", KEYS | {"DOMAIN": given, "AUTH_MODE": "open"})
+
+
+def test_a_profile_that_no_service_has_is_refused() -> None:
+    """A profile that no service has is refused with those that there are."""
+    with pytest.raises(InvalidInput, match="COMPOSE_PROFILES='second_gpu': expected second-gpu"):
+        compose.services({"COMPOSE_PROFILES": "second_gpu"})
 
 
 def test_with_the_cpu_file_no_gpu_is_reserved() -> None:

@@ -190,6 +190,7 @@ def test_swapped_key_and_secret_are_told(monkeypatch: pytest.MonkeyPatch) -> Non
         ("LIVEKIT_PUBLIC_URL", "wss://host:99999"),
         ("LIVEKIT_PUBLIC_URL", "wss://:7880"),
         ("LIVEKIT_URL", "ws://[::1"),
+        ("LIVEKIT_PUBLIC_URL", "wss://https://talk.example.com"),  # a DOMAIN with its scheme
     ],
 )
 def test_an_invalid_url_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:

@@ -12,11 +12,11 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ConstantBackoff
 
-from protocol.config.redis_client import open_redis
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
 from protocol.errors import InvalidInput
 from protocol.personas import Catalogue, load_catalogue
+from protocol.redis.client import open_redis
 from protocol.room_spec import RoomSpec
 from protocol.seal import Seal
 from protocol.websocket_ticket import Tickets

@@ -15,7 +15,6 @@ from prometheus_client import Counter
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from protocol.config.redis_client import open_redis
 from protocol.events import (
     EVENT_FIELD,
     EVENTS_KEPT,
@@ -24,6 +23,7 @@ from protocol.events import (
     events_key,
     read_event,
 )
+from protocol.redis.client import open_redis
 from worker.loops import result_from
 
 log = structlog.get_logger(__name__)

@@ -17,9 +17,9 @@ from protocol.config.livekit_trouble import (
     clock_difference,
     proxy_hint,
 )
-from protocol.config.redis_memory import ADVICE, forgetting
 from protocol.config.secret import reveal
 from protocol.config.settings import Settings
+from protocol.redis.memory import ADVICE, forgetting
 
 WITHIN_S = 3.0
 CLOCK_S = 10.0  # tokens and room specs have times; LiveKit refuses after a minute

@@ -17,7 +17,7 @@ import structlog
 from prometheus_client import Counter
 from redis.exceptions import RedisError
 
-from protocol.config.redis_client import open_redis
+from protocol.redis.client import open_redis
 from worker.backup.chunk import BACKUP_TTL_S, CHUNKS_KEPT
 from worker.loops import call_on_loop, result_from
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from protocol.commands import LIFE_S, Answer, Command, Sent, answer_key, mailbox_key
-from protocol.config.redis_client import open_redis
+from protocol.redis.client import open_redis
 from worker.background_tasks import BackgroundTasks
 from worker.fleet.hosts import Hosts
 

@@ -14,7 +14,6 @@ import structlog
 from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
-from protocol.config.redis_client import open_redis
 from protocol.config.settings import Settings
 from protocol.heartbeat import (
     FAILED_TTL_S,
@@ -27,6 +26,7 @@ from protocol.heartbeat import (
 )
 from protocol.prompt import TOKENIZER_TTL_S, tokenizer_key
 from protocol.records.parsed import Parsed
+from protocol.redis.client import open_redis
 from protocol.room_spec import RoomSpec, read_spec, spec_key
 from worker.engine.engine import Engine
 from worker.fleet.admission import JobAdmission

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from deploy import installers
 from harness.servers import free_port, redis_answers, running, start_redis
-from protocol.config.redis_memory import forgetting
 from protocol.config.settings import Settings
+from protocol.redis.memory import forgetting
 from tests.token_service.players import eventually
 from token_service.app import create_app
 from token_service.fleet.space import Space

@@ -10,8 +10,8 @@ from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ReadOnlyError, RedisError, ResponseError
 
 from harness.servers import start_redis
-from protocol.config.redis_client import open_redis
 from protocol.config.settings import Settings
+from protocol.redis.client import open_redis
 from tests.token_service.auth.callers import app, refused
 from tests.token_service.players import beat
 from token_service.refusals import redis_trouble

@@ -1,0 +1,1 @@
+"""How processes of ours reach redis, and what its memory settings must be."""

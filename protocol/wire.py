@@ -25,6 +25,10 @@ ATTR_PERSONA = "persona"
 ATTR_PERSONA_ID = "persona_id"  # of the room spec
 ATTR_VOICE = "voice"
 ATTR_TOKEN_ID = "token_id"  # by which a person's token can be revoked
+# On a person that a worker joins for (`/sessions/{id}/audio`): "stays", and where it is no longer
+# wanted, until when it may leave by itself, in seconds since 1970.
+ATTR_WEBSOCKET = "websocket"
+STAYS = "stays"
 ATTR_MODEL = "model"
 ATTR_GENERATION = "generation"
 ATTR_AGO_MS = "ago_ms"  # on a stream of a person's words: since the person began to say them
@@ -41,6 +45,7 @@ OWN_ATTRIBUTES = frozenset(
         ATTR_PERSONA_ID,
         ATTR_VOICE,
         ATTR_TOKEN_ID,
+        ATTR_WEBSOCKET,
         ATTR_MODEL,
         ATTR_GENERATION,
         ATTR_FLOOR,

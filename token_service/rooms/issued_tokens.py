@@ -130,7 +130,7 @@ class IssuedTokens:
         await self._note(room, await self._shown(room, identity))
         removed = await self.remove_revoked(room)
         for one in await self._people(room, identity):  # by a token that is not ours
-            await self.rooms.remove(one.identity, room)
+            await self.rooms.remove_person(one, room)
             removed += 1
         return removed
 
@@ -177,7 +177,7 @@ class IssuedTokens:
         marks: Any = await self.redis.hmget(TOKENS_KEY.format(room=room), shown) if shown else []
         unwanted = [one for one, mark in zip(people, marks, strict=True) if mark is not None]
         for one in unwanted:
-            await self.rooms.remove(one.identity, room)
+            await self.rooms.remove_person(one, room)
             log.info("revoked_token_removed", room=room)
         return len(unwanted)
 

@@ -4,6 +4,7 @@ Every call raises `LiveKitAway` where LiveKit does not answer.
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Iterable
 from typing import TypeVar
 
@@ -23,6 +24,7 @@ log = structlog.stdlib.get_logger(__name__)
 # Kept by ourselves: livekit-api 1.2.1 hands on `timeout=None`, which is no limit for aiohttp 3.14.
 ANSWER_S = 3.0
 LIVES_S = 1.0  # a room's node answers at once; of a room that is nowhere LiveKit says so after 3 s
+LEAVES_WITHIN_S = 3.0  # a participant of a worker's that is no longer wanted; usually 0.3
 PROBE_ROOM = "moshi-rooms-readiness"  # asked for by /ready; never created
 Kind = api.ParticipantInfo.Kind
 PEOPLE = frozenset(number for name, number in Kind.items() if is_persons_kind(name))
@@ -141,6 +143,24 @@ class LiveKitRooms:
         except InvalidInput as error:
             log.warning("dispatch_not_ours", room=dispatch.room, reason=str(error))
             return None
+
+    async def remove_person(self, person: api.ParticipantInfo, room: str) -> bool:
+        """Remove a person; False: a worker joined for it, and has a moment to leave.
+
+        Of a participant that LiveKit removes, its process keeps a thread for ever (rust-sdks#1443).
+        So a worker's is told first, by its attribute, until when it is to leave by itself.
+        """
+        until = person.attributes.get(wire.ATTR_WEBSOCKET)
+        if until is None or (until != wire.STAYS and time.time() > float(until)):
+            await self.remove(person.identity, room)
+            return True
+        if until == wire.STAYS:
+            leaves = {wire.ATTR_WEBSOCKET: str(time.time() + LEAVES_WITHIN_S)}
+            request = api.UpdateParticipantRequest(
+                room=room, identity=person.identity, attributes=leaves
+            )
+            await _answer(self._livekit.room.update_participant(request))
+        return False
 
     async def remove(self, identity: str, room: str) -> None:
         who = api.RoomParticipantIdentity(room=room, identity=identity)

@@ -254,9 +254,11 @@ class Reconciler:
     async def _clear_ended(self, spec: RoomSpec, fleet: Fleet) -> None:
         """Remove an ended room's people at once, and close it when its host has left."""
         inside = await self.rooms.participants(spec.room)
-        for person in inside:
-            if is_present(person):
-                await self.rooms.remove(person.identity, spec.room)
+        gone = [
+            await self.rooms.remove_person(each, spec.room) for each in inside if is_present(each)
+        ]
+        if not all(gone):
+            return
         hosted = fleet.hosts(spec) or any(generation_of(one) < float("inf") for one in inside)
         if hosted and time.time() <= spec.ended_s + AFTER_ENDED_S:
             return

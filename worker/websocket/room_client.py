@@ -14,7 +14,7 @@ from livekit import rtc
 
 from protocol.config.settings import Settings
 from protocol.websocket_ticket import RoomTicket
-from protocol.wire import ReadyMessage
+from protocol.wire import ATTR_WEBSOCKET, ReadyMessage
 from worker.engine.arrays import Pcm
 from worker.frames import RATE_HZ, SILENCE
 from worker.grid import wait_for_tick
@@ -71,6 +71,7 @@ class RoomClient:
         """Say the client's frames and queue those of all others, on the worker's grid."""
         room = await asyncio.shield(self._joining)
         room.on("disconnected", self._on_disconnected)
+        room.on("participant_attributes_changed", self._on_attributes)
         if not room.isconnected():
             return self._client.end(LOST)
         ears, voice = Ears(room, lambda *_: True), Voice(room, "microphone")
@@ -105,6 +106,11 @@ class RoomClient:
             sample_rate_hz=RATE_HZ,
             recording=self._opens.recording,
         )
+
+    def _on_attributes(self, changed: dict[str, str], participant: rtc.Participant) -> None:
+        """Leave the room where the token service wants this participant to."""
+        if isinstance(participant, rtc.LocalParticipant) and ATTR_WEBSOCKET in changed:
+            self._client.end(REMOVED)
 
     def _on_disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         self._client.end(ENDINGS.get(reason, LOST))

@@ -5,14 +5,17 @@ The product is real, with the echo as the persona and Whisper for people's words
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from harness.person import eventually
 from harness.recordings import is_heard_as, recording
 from harness.rooms import all_free
-from harness.stack import Stack
+from harness.stack import Stack, room_processes
 from tests.worker.websocket.program import Program, taking_part
 
 ANN_HZ, BOB_HZ = 500.0, 1_500.0
@@ -154,6 +157,39 @@ async def test_a_broken_connection_leaves_nothing_behind(
         async with asyncio.timeout(WORDS_WITHIN_S):
             while await people(http, session) or await open_clients(echo_with_whisper):  # noqa: ASYNC110 - neither sends an event
                 await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("path", ["", "/people/ann"])
+async def test_a_program_that_is_removed_leaves_no_thread(
+    echo_with_whisper: Stack, http: httpx.AsyncClient, path: str
+) -> None:
+    """The worker keeps no thread of a program whose session was ended, or that was removed."""
+
+    async def visit() -> None:
+        opened = await http.post("/sessions", json={})
+        at = f"/sessions/{opened.json()['id']}"
+        async with taking_part(echo_with_whisper.url, opened.json()["id"], identity="ann") as ann:
+            await ready(ann)
+            await http.delete(at + path)
+            await ann.until(lambda: ann.closed is not None, "the end")
+        await http.delete(at)
+        await all_free(echo_with_whisper)
+
+    before = audio_threads(echo_with_whisper)
+    for _ in range(3):
+        await visit()
+
+    await eventually(lambda: audio_threads(echo_with_whisper) <= before, "its threads end")
+
+
+def audio_threads(stack: Stack) -> int:
+    """Return how many threads of LiveKit's library play voices in the processes of rooms."""
+    count = 0
+    for process in room_processes(stack.worker_pid):
+        for name in Path(f"/proc/{process.pid}/task").glob("*/comm"):
+            with suppress(OSError):  # a thread that has ended meanwhile
+                count += name.read_text().startswith("AudioSourceCapt")
+    return count
 
 
 async def open_clients(stack: Stack) -> int:

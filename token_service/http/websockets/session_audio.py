@@ -100,8 +100,10 @@ async def _token(
     if caller.guest is not None and caller.guest.is_participants:
         return bearer_of(client)
     await service.admission.check_people(spec, asked.identity)
-    agreed = {wire.ATTR_RECORD_CONSENT: "true"} if asked.record_consent else {}
-    participant = Participant(spec.room, asked.identity, asked.name, attributes=agreed)
+    attributes = {wire.ATTR_WEBSOCKET: wire.STAYS}
+    if asked.record_consent:
+        attributes[wire.ATTR_RECORD_CONSENT] = "true"
+    participant = Participant(spec.room, asked.identity, asked.name, attributes=attributes)
     token, _ = await service.tokens.mint(participant, spec, caller.guest)
     return token
 

@@ -33,9 +33,9 @@ def udp_port(livekit_port: int) -> int:
     return livekit_port + 2
 
 
-def udp_host(node_ip: str) -> str:
-    """Return the address to bind for UDP; the node's address may be a router's."""
-    return LOOPBACK if node_ip == LOOPBACK else "0.0.0.0"
+def udp_host(node_ip: str, own_ip: str = "") -> str:
+    """Return the address to look at for UDP; the node's address may be a router's."""
+    return LOOPBACK if node_ip == LOOPBACK and not own_ip else "0.0.0.0"
 
 
 # No server answers there, and none has to: without a value LiveKit names public STUN servers, and
@@ -53,11 +53,13 @@ def development(
     *,
     port: int,
     node_ip: str = LOOPBACK,
+    own_ip: str = "",
     quiet: bool = True,
     redis: bool = False,
 ) -> dict[str, Any]:
     """Return the configuration of one node. Media is reachable at `node_ip`.
 
+    Beside the loopback also at this machine's `own_ip`: Firefox sends none to the loopback.
     It knows its rooms by itself: with a `redis`, which is for several nodes, SIP, ingress and
     egress, it forgets whom its rooms hold when that loses its memory.
     """
@@ -69,11 +71,10 @@ def development(
             "tcp_port": tcp_port(port),
             "udp_port": udp_port(port),
             "use_external_ip": False,
-            "node_ip": node_ip,
             "enable_loopback_candidate": node_ip == LOOPBACK,
             "stun_servers": [UNUSED_STUN],
         }
-        | ({"interfaces": {"includes": ["lo"]}} if node_ip == LOOPBACK else {}),
+        | _media_addresses(node_ip, own_ip),
         "keys": {settings.livekit_api_key: secret},
         # Later than our host leaves: a room that LiveKit closes leaks a thread per voice.
         "room": {"departure_timeout": round(settings.empty_room_grace_s) + 20},
@@ -84,6 +85,14 @@ def development(
         },
         "logging": {"level": "warn" if quiet else "info", "json": False},
     }
+
+
+def _media_addresses(node_ip: str, own_ip: str) -> dict[str, Any]:
+    if node_ip != LOOPBACK:
+        return {"node_ip": node_ip}
+    if own_ip:  # a `node_ip` would be named in place of both
+        return {"ips": {"includes": [f"{LOOPBACK}/32", f"{own_ip}/32"]}}
+    return {"node_ip": node_ip, "interfaces": {"includes": ["lo"]}}
 
 
 def _webhook_at(settings: Settings) -> str:

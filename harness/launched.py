@@ -66,6 +66,7 @@ def addresses(home: Path) -> dict[str, str]:
         "CACHE_DIR": os.environ.get("CACHE_DIR") or str(Path("~/.cache/moshi-rooms").expanduser()),
         "MODEL": "echo",
         "STT": "off",
+        "NODE_IP": "127.0.0.1",  # tests send nothing elsewhere
         "PORT": str(free_port()),
         "WORKER_PORT": str(free_port()),
         "LIVEKIT_PORT": str(three_free_ports()),

@@ -45,7 +45,8 @@ class Launch(BaseSettings):
     livekit_redis: bool = False  # keep LiveKit's rooms in redis: for SIP, ingress and egress
     redis_port: PortNumber | None = None
     https_port: PortNumber = 8443  # of the page if HOST is an address of a local network
-    node_ip: IPvAnyAddress | None = None  # what LiveKit tells clients; default: follows HOST
+    # What LiveKit tells clients; default: follows HOST, on this machine also its own address.
+    node_ip: IPvAnyAddress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Plan:
     processes: list[Process]
     used: list[str]
     node_ip: str
+    own_ip: str = ""  # of this machine, where LiveKit names it beside the loopback
     lan: Lan | None = None  # None: for this machine, or behind the operator's own TLS
     livekit_redis: bool = False
 
@@ -87,7 +89,12 @@ class Plan:
         quiet = self.settings.log_level != "debug"
         port = port_of(self.settings.livekit_url, 7880)
         return livekit_config.development(
-            self.settings, port=port, node_ip=self.node_ip, quiet=quiet, redis=self.livekit_redis
+            self.settings,
+            port=port,
+            node_ip=self.node_ip,
+            own_ip=self.own_ip,
+            quiet=quiet,
+            redis=self.livekit_redis,
         )
 
     @property
@@ -118,7 +125,7 @@ def make_plan(
         settings, lan = local_network.open_to(
             settings, launch.https_port, starts_livekit=starts_livekit
         )
-    node_ip = str(launch.node_ip or (lan.host if lan else livekit_config.LOOPBACK))
+    media = _media_addresses(launch.node_ip, lan)
     ours = dict(environment) | _environment(settings, terminal)
     ours |= local_network.environment_of(lan, settings)
     theirs = {name: ours[name] for name in ours if not name.startswith(LIVEKIT_VARIABLES)}
@@ -129,13 +136,21 @@ def make_plan(
     else:
         used.append(f"redis at {without_password(settings.redis_url)}")
     if starts_livekit:
-        servers.append(_livekit(settings, node_ip, theirs, folder, find))
+        servers.append(_livekit(settings, media, theirs, folder, find))
     else:
         used.append(f"LiveKit at {settings.livekit_url}")
     services = [_worker(settings, ours), _token_service(settings, ours)]
     if lan is not None:
         services.append(_caddy(lan, settings, theirs, folder, find))
-    return Plan(settings, _ordered(servers, services), used, node_ip, lan, launch.livekit_redis)
+    return Plan(settings, _ordered(servers, services), used, *media, lan, launch.livekit_redis)
+
+
+def _media_addresses(given: IPvAnyAddress | None, lan: Lan | None) -> tuple[str, str]:
+    """Return the address of LiveKit's media, and this machine's own one beside the loopback."""
+    if given is not None or lan is not None:
+        return str(given or (lan and lan.host)), ""
+    own_ip = local_network.own_address()
+    return livekit_config.LOOPBACK, "" if own_ip == livekit_config.LOOPBACK else own_ip
 
 
 def _ordered(servers: list[Process], services: list[Process]) -> list[Process]:
@@ -228,7 +243,7 @@ def _redis(
 
 def _livekit(
     settings: Settings,
-    node_ip: str,
+    media: tuple[str, str],
     environment: dict[str, str],
     folder: Path,
     find: Callable[[str], Path],
@@ -239,7 +254,7 @@ def _livekit(
     ports = [
         Port(number, "LiveKit", setting),
         Port(tcp, "LiveKit's media", setting, livekit_config.TCP_HOST),
-        Port(udp, "LiveKit's media", setting, livekit_config.udp_host(node_ip), "udp"),
+        Port(udp, "LiveKit's media", setting, livekit_config.udp_host(*media), "udp"),
     ]
     command = [str(find("livekit-server")), "--config", str(config)]
     return Process("livekit", command, environment, ports)

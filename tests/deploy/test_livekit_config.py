@@ -13,6 +13,7 @@ from aiohttp import web
 from livekit import api
 
 from deploy import installers, livekit_config
+from deploy.lan.local_network import own_address
 from deploy.launch.ports import Port, is_free
 from harness import servers
 from tests.conftest import SettingsFor
@@ -97,24 +98,34 @@ async def test_the_development_configuration_starts(
     assert room.name == "development"
 
 
-@pytest.mark.parametrize("node_ip", [livekit_config.LOOPBACK, "203.0.113.7"])
+@pytest.mark.parametrize(
+    ("node_ip", "own_ip"),
+    [
+        (livekit_config.LOOPBACK, ""),
+        (livekit_config.LOOPBACK, own_address()),
+        ("203.0.113.7", ""),
+    ],
+)
 def test_the_ports_of_media_are_held_where_we_look(
-    tmp_path: Path, settings_for: SettingsFor, redis_url: str, node_ip: str
+    tmp_path: Path, settings_for: SettingsFor, redis_url: str, node_ip: str, own_ip: str
 ) -> None:
     """The real server holds the media ports on the hosts that `make run` looks at."""
-    settings = settings_for(redis_url=redis_url)
-    config = livekit_config.development(settings, port=servers.free_port(), node_ip=node_ip)
+    settings, port = settings_for(redis_url=redis_url), servers.free_port()
+    config = livekit_config.development(settings, port=port, node_ip=node_ip, own_ip=own_ip)
     config["rtc"] |= {"udp_port": _udp(), "tcp_port": servers.free_port()}
     media = [
         Port(config["rtc"]["tcp_port"], "", "", livekit_config.TCP_HOST),
-        Port(config["rtc"]["udp_port"], "", "", livekit_config.udp_host(node_ip), "udp"),
+        Port(config["rtc"]["udp_port"], "", "", livekit_config.udp_host(node_ip, own_ip), "udp"),
     ]
+    if own_ip:
+        udp = media[-1].number
+        media += [Port(udp, "", "", host, "udp") for host in (livekit_config.LOOPBACK, own_ip)]
     with servers.start_livekit(tmp_path, settings=config):
-        assert [is_free(port) for port in media] == [False, False]
+        assert not any(is_free(port) for port in media)
 
 
 def test_media_stay_on_this_machine_by_default(settings_for: SettingsFor) -> None:
-    """Without a node address LiveKit's media use the loopback alone."""
+    """Without any other address LiveKit's media use the loopback alone."""
     rtc = livekit_config.development(settings_for(), port=7880)["rtc"]
 
     assert rtc == {

@@ -134,6 +134,35 @@ def test_given_settings_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "DRAIN_GRACE_S" not in made.processes[-1].environment
 
 
+@pytest.mark.parametrize(
+    ("own_ip", "node_ip", "addresses", "udp_host"),
+    [
+        ("192.168.1.5", "", ["127.0.0.1/32", "192.168.1.5/32"], "0.0.0.0"),
+        ("192.168.1.5", "127.0.0.1", None, "127.0.0.1"),
+        ("127.0.0.1", "", None, "127.0.0.1"),  # no network
+    ],
+)
+def test_media_are_at_this_machines_own_address_too(
+    monkeypatch: pytest.MonkeyPatch,
+    own_ip: str,
+    node_ip: str,
+    addresses: list[str] | None,
+    udp_host: str,
+) -> None:
+    """Media are at the loopback and at this machine's own address, unless NODE_IP says which."""
+    monkeypatch.setattr(plan.local_network, "own_address", lambda: own_ip)
+    monkeypatch.setenv("NODE_IP", node_ip)
+    made = planned(monkeypatch)
+    (udp,) = (port for port in made.ports if port.protocol == "udp")
+
+    assert made.livekit_config is not None
+    rtc = made.livekit_config["rtc"]
+    assert udp.host == udp_host
+    assert rtc["enable_loopback_candidate"]
+    assert rtc.get("ips", {}).get("includes") == addresses
+    assert ("interfaces" in rtc, "node_ip" in rtc) == (addresses is None, addresses is None)
+
+
 def test_a_routers_address_is_announced_and_not_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """A router's address as NODE_IP is announced by LiveKit, and no port is opened on it."""
     monkeypatch.setenv("NODE_IP", "203.0.113.7")

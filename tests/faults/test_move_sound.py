@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 
 from harness.person import Person, eventually
 from protocol import wire
@@ -58,6 +59,7 @@ def speakers(read: list[dict[str, Any]]) -> list[str]:
     return [each["identity"] for each in read if each["type"] == "transcript"]
 
 
+@pytest.mark.alone  # beside three other tests a person's sound comes up to 2 s late
 async def test_a_recording_goes_on_in_its_next_part(talking: Cluster) -> None:
     """Both parts of a recording have Ann, the persona and the words, by one clock."""
     agreed = {wire.ATTR_RECORD_CONSENT: "true"}

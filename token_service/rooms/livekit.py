@@ -151,7 +151,7 @@ class LiveKitRooms:
         So a worker's is told first, by its attribute, until when it is to leave by itself.
         """
         until = person.attributes.get(wire.ATTR_WEBSOCKET)
-        if until is None or (until != wire.STAYS and time.time() > float(until)):
+        if until is None or person.permission.can_update_metadata:  # anybody may have written it
             await self.remove(person.identity, room)
             return True
         if until == wire.STAYS:
@@ -160,7 +160,11 @@ class LiveKitRooms:
                 room=room, identity=person.identity, attributes=leaves
             )
             await _answer(self._livekit.room.update_participant(request))
-        return False
+            return False
+        if 0.0 < _seconds(until) - time.time() <= LEAVES_WITHIN_S:
+            return False
+        await self.remove(person.identity, room)
+        return True
 
     async def remove(self, identity: str, room: str) -> None:
         who = api.RoomParticipantIdentity(room=room, identity=identity)
@@ -174,6 +178,14 @@ def is_present(participant: api.ParticipantInfo) -> bool:
     """
     is_shown = not participant.permission.hidden
     return is_shown and participant.kind in PEOPLE and participant.state in PRESENT
+
+
+def _seconds(text: str) -> float:
+    """Return the number that a text is; 0 for any other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
 
 
 def generation_of(participant: api.ParticipantInfo) -> float:

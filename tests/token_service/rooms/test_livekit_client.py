@@ -2,17 +2,23 @@
 
 import re
 import secrets
+import time
+from collections.abc import Callable
 
 import pytest
+from livekit import api
 
 from harness.clock import set_ahead
 from harness.proxy import forward_proxy, saying
 from harness.servers import LiveKit, free_port
+from protocol import wire
 from protocol.config.settings import Settings
 from protocol.seal import Seal
 from tests.conftest import SettingsFor
+from tests.token_service.players import joined
+from token_service.auth.grants import person_grant
 from token_service.refusals import LiveKitAway
-from token_service.rooms.livekit import LiveKitRooms
+from token_service.rooms.livekit import LEAVES_WITHIN_S, LiveKitRooms
 from token_service.rooms.livekit_client import LiveKitClient
 
 NOWHERE = "livekit.invalid"  # RFC 6761: no resolver knows this name, so only a proxy leads there
@@ -126,3 +132,50 @@ async def test_a_wrong_clock_is_reported_as_such(
 
     assert told is not None and abs(int(told[1]) - abs(ahead_s)) < 60
     assert words in why
+
+
+@pytest.mark.parametrize(
+    ("websocket", "may_write", "calls"),
+    [
+        (None, False, 1),  # a browser's
+        (wire.STAYS, False, 2),  # a worker's that does not leave: as here
+        (wire.STAYS, True, 1),
+        ("4102444800", False, 1),  # an operator's own token, with any text
+        ("nan", False, 1),
+    ],
+)
+async def test_a_participant_that_is_not_wanted_is_removed(
+    livekit: LiveKit,
+    settings_for: SettingsFor,
+    monkeypatch: pytest.MonkeyPatch,
+    websocket: str | None,
+    may_write: bool,
+    calls: int,
+) -> None:
+    """Whatever its attribute says a participant is removed, a worker's after a moment."""
+    settings, room = settings_for(livekit=livekit), f"room-{secrets.token_hex(4)}"
+    grant = person_grant(room)
+    grant.can_update_own_metadata = may_write
+    token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity("ann")
+    token = token.with_grants(grant).with_attributes(
+        {} if websocket is None else {wire.ATTR_WEBSOCKET: websocket}
+    )
+    secret = settings.livekit_api_secret.get_secret_value()
+    async with (
+        LiveKitClient(settings.livekit_url, settings.livekit_api_key, secret) as client,
+        joined(livekit, token.to_jwt()),
+    ):
+        rooms, is_gone = LiveKitRooms(client, Seal(settings)), list[bool]()
+        for _ in range(calls):
+            (ann,) = await rooms.participants(room)
+            is_gone.append(await rooms.remove_person(ann, room))
+            monkeypatch.setattr(time, "time", later(time.time() + 2 * LEAVES_WITHIN_S))
+        left = await rooms.participants(room)
+
+    assert is_gone == [False] * (calls - 1) + [True]
+    assert left == []
+
+
+def later(now_s: float) -> Callable[[], float]:
+    """Return a clock that stands."""
+    return lambda: now_s

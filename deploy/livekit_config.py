@@ -74,7 +74,7 @@ def development(
             "enable_loopback_candidate": node_ip == LOOPBACK,
             "stun_servers": [UNUSED_STUN],
         }
-        | _media_addresses(node_ip, own_ip),
+        | _media_at(node_ip, own_ip),
         "keys": {settings.livekit_api_key: secret},
         # Later than our host leaves: a room that LiveKit closes leaks a thread per voice.
         "room": {"departure_timeout": round(settings.empty_room_grace_s) + 20},
@@ -87,7 +87,7 @@ def development(
     }
 
 
-def _media_addresses(node_ip: str, own_ip: str) -> dict[str, Any]:
+def _media_at(node_ip: str, own_ip: str) -> dict[str, Any]:
     if node_ip != LOOPBACK:
         return {"node_ip": node_ip}
     if own_ip:  # a `node_ip` would be named in place of both

@@ -147,8 +147,8 @@ def make_plan(
 
 def _media_addresses(given: IPvAnyAddress | None, lan: Lan | None) -> tuple[str, str]:
     """Return the address of LiveKit's media, and this machine's own one beside the loopback."""
-    if given is not None or lan is not None:
-        return str(given or (lan and lan.host)), ""
+    if told := given or (lan and lan.host):
+        return str(told), ""
     own_ip = local_network.own_address()
     return livekit_config.LOOPBACK, "" if own_ip == livekit_config.LOOPBACK else own_ip
 

@@ -84,7 +84,7 @@ class Sessions:
         if await self.tokens.is_link_revoked(guest):
             raise bad_bearer()
         spec = await self.specs.read(guest.room)
-        if spec is None or spec.ended or guest.session not in ("", spec.session):
+        if spec is None or _is_over(spec, guest):
             raise over()
         return spec
 
@@ -93,7 +93,7 @@ class Sessions:
         if await self.tokens.is_link_revoked(guest):
             return True
         spec = await self.specs.read(guest.room)
-        return spec is not None and (spec.ended or guest.session not in ("", spec.session))
+        return spec is not None and _is_over(spec, guest)
 
     async def change(self, session: str, caller: Caller, change: Change) -> RoomSpec:
         """Change the spec of a session that has not ended, and return it.
@@ -263,6 +263,11 @@ class Sessions:
 
 def _unknown() -> Refused:
     return Refused(HTTPStatus.NOT_FOUND, "session_unknown", "There is no such session.")
+
+
+def _is_over(spec: RoomSpec, guest: GuestPass) -> bool:
+    """Tell whether a guest's session was ended, or its room is another session's now."""
+    return spec.ended or guest.session not in ("", spec.session)
 
 
 def _bytes(spec: RoomSpec) -> int:
